@@ -1,3 +1,3 @@
-"""Take real-time events out of contact-centre platforms and put them on Kafka, without losing one silently."""
+"""Take real-time events out of contact-centre platforms and put them on Kafka; lose none silently."""
 
 __version__ = "0.1.0"

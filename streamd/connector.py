@@ -1,0 +1,170 @@
+"""The contract between streamd and a vendor.
+
+A vendor is one folder under `streamd/connectors/` whose `__init__.py` has a `CONNECTOR`, a `ConnectorType`.
+`open` yields the connector's sessions; each session is kept alone by `session.keep` (expected trouble:
+reconnect, wait, be refused) under its own supervisor (unexpected trouble: a bug). A session reports what
+happens to its link through the `Link` that it is run with; gaps and life-cycle events follow from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from streamd.config import ConnectorConfig
+from streamd.errors import BadRecord, Problem
+from streamd.model import Event, Origin, State, Stream
+
+Item = Event | State
+Changes = Mapping[str, bytes | None]
+NO_CHANGES: Changes = {}
+
+
+class Clock(Protocol):
+    """The time, passed in so that protocols stay pure and tests can turn it."""
+
+    def now(self) -> datetime:
+        """Give the wall clock, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Give seconds that never jump."""
+        ...
+
+
+class Log(Protocol):
+    """A structlog logger bound to the connector: named events with keys, never sentences."""
+
+    def debug(self, event: str, **keys: Any) -> None: ...
+    def info(self, event: str, **keys: Any) -> None: ...
+    def warning(self, event: str, **keys: Any) -> None: ...
+    def error(self, event: str, **keys: Any) -> None: ...
+
+
+class Counters(Protocol):
+    """Counts for `/metrics`, by a short snake_case name, as `streamd_<vendor>_<name>_total{connector=…}`."""
+
+    def count(self, name: str, by: int = 1) -> None: ...
+
+
+C_co = TypeVar("C_co", bound=ConnectorConfig, covariant=True)
+
+
+class Context(Protocol[C_co]):
+    """What a connector gets from streamd."""
+
+    @property
+    def origin(self) -> Origin: ...
+    @property
+    def config(self) -> C_co: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def counters(self) -> Counters: ...
+
+    async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
+        """Commit `items` and `changes` of the keyed state together, durably; return when both are.
+
+        Waits while the connector's share of the spool is used up. Cancelled after hand-over the outcome is
+        unknown. A change to None removes the name.
+        """
+        ...
+
+    def state(self, name: str) -> bytes | None:
+        """Give the committed value of one name in the keyed state."""
+        ...
+
+    def states(self, prefix: str) -> Mapping[str, bytes]:
+        """Give the committed names that begin with `prefix`, with their values."""
+        ...
+
+    def dead_letter(self, bad: BadRecord) -> Event:
+        """Make the dead letter of a record that could not be understood; append it like any event."""
+        ...
+
+
+class Link(Protocol):
+    """What one session tells streamd about its link to the vendor. All times are aware and UTC."""
+
+    async def connected(self, at: datetime, **data: Any) -> None:
+        """Say that the vendor delivers from `at` on: the gap that was open closes there."""
+        ...
+
+    async def snapshot_begun(self) -> None:
+        """Say that the vendor sends its snapshot."""
+        ...
+
+    async def snapshot_completed(self, *, proven: bool, **data: Any) -> None:
+        """Say that the snapshot is whole; a proven one heals the last gap (its state is restored)."""
+        ...
+
+    async def live(self) -> None:
+        """Say that all is well from here on."""
+        ...
+
+    async def degraded(self, reason: str) -> None:
+        """Say that the link works but not all of it does; `live` takes it back."""
+        ...
+
+    def prove_with(self, proof: Callable[[], datetime | None]) -> None:
+        """Set where the proof of life comes from while connected.
+
+        `proof()` gives the latest instant of which it is certain that all that the vendor handed over
+        before it has been committed by `append`. It is called often and must be cheap.
+        """
+        ...
+
+    async def open_gap(self, kind: str, *, cause: str, since: datetime) -> None:
+        """Declare a hole beside the link's own (`kind` names it within the session, e.g. `overflow`)."""
+        ...
+
+    async def close_gap(self, kind: str, *, until: datetime, restored: bool, count: int | None) -> None:
+        """Close that hole. `restored`: the state topics are right again."""
+        ...
+
+
+class Session(Protocol):
+    """One link to the vendor that is kept alone: Avaya has one for each measure producer."""
+
+    @property
+    def name(self) -> str:
+        """Name it within the connector, the same over restarts."""
+        ...
+
+    @property
+    def scope(self) -> Sequence[str]:
+        """Say what may be missed while it is down: producers, packages, or `["*"]`."""
+        ...
+
+    async def run(self, link: Link) -> None:
+        """Connect and stream until the link is lost; never return in peace.
+
+        Raises Transient (reconnect), Rejected (refused: slowly again). When cancelled, hand over what was
+        read and let go of the vendor within a second or two, shielded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ConnectorType(Generic[C_co]):
+    """A vendor, declared."""
+
+    name: str
+    """Its name as `type` in the configuration, in topics and in sources."""
+    config: type[C_co]
+    check: Callable[[C_co, str], Sequence[Problem]]
+    """Find what the types cannot express; the second argument is the table's TOML path."""
+    streams: Callable[[C_co], Sequence[Stream]]
+    schemas: Mapping[str, type]
+    """Event type -> the Struct of its `data`; state types too."""
+    open: Callable[[Context[C_co]], AbstractAsyncContextManager[Sequence[Session]]]
+    probe: Callable[[Context[C_co]], Awaitable[None]]
+    """Log in once, for `check --online`; raises Transient or Rejected."""
+    stream_of: Mapping[str, Stream] = field(default_factory=dict)
+    """Event type -> the stream it goes to, for the AsyncAPI document."""
+    ingress_paths: Callable[[C_co], Sequence[str]] = lambda config: ()
