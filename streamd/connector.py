@@ -50,6 +50,7 @@ class Counters(Protocol):
     def count(self, name: str, by: int = 1) -> None: ...
 
 
+C = TypeVar("C", bound=ConnectorConfig)
 C_co = TypeVar("C_co", bound=ConnectorConfig, covariant=True)
 
 
@@ -151,20 +152,20 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class ConnectorType(Generic[C_co]):
+class ConnectorType(Generic[C]):
     """A vendor, declared."""
 
     name: str
     """Its name as `type` in the configuration, in topics and in sources."""
-    config: type[C_co]
-    check: Callable[[C_co, str], Sequence[Problem]]
+    config: type[C]
+    check: Callable[[C, str], Sequence[Problem]]
     """Find what the types cannot express; the second argument is the table's TOML path."""
-    streams: Callable[[C_co], Sequence[Stream]]
+    streams: Callable[[C], Sequence[Stream]]
     schemas: Mapping[str, type]
     """Event type -> the Struct of its `data`; state types too."""
-    open: Callable[[Context[C_co]], AbstractAsyncContextManager[Sequence[Session]]]
-    probe: Callable[[Context[C_co]], Awaitable[None]]
+    open: Callable[[Context[C]], AbstractAsyncContextManager[Sequence[Session]]]
+    probe: Callable[[Context[C]], Awaitable[None]]
     """Log in once, for `check --online`; raises Transient or Rejected."""
     stream_of: Mapping[str, Stream] = field(default_factory=dict)
     """Event type -> the stream it goes to, for the AsyncAPI document."""
-    ingress_paths: Callable[[C_co], Sequence[str]] = lambda config: ()
+    ingress_paths: Callable[[C], Sequence[str]] = lambda config: ()

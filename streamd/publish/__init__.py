@@ -1,0 +1,1 @@
+"""Put records on Kafka; the only package that imports asyncio and aiokafka."""

@@ -1,0 +1,86 @@
+"""The one read path for publishing: per partition, in order, from a bounded cache or else from the file."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from streamd.spool.store import LaneSize, Row, Store
+
+_TAKE_BYTES = 1024 * 1024
+
+
+class Cache:
+    """How many bytes of committed rows may stay in memory, over all lanes."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+
+
+class Lane:
+    """What waits for one partition of one topic.
+
+    Rows enter the cache only while nothing waits in the file behind it, so the cached rows always come
+    before those that are only in the file: `take` gives the first and then reads the second.
+    """
+
+    def __init__(self, size: LaneSize, store: Store, cache: Cache, newest: int) -> None:
+        self.topic = size.topic
+        self.partition = size.partition
+        self._store = store
+        self._cache = cache
+        self._cached: deque[Row] = deque()
+        self._in_file = size.rows
+        self._taken = 0 if size.rows else newest
+        self._newest = newest
+        self._filled = trio.Event()
+        if size.rows:
+            self._filled.set()
+
+    def put(self, row: Row) -> None:
+        """Add a row that was committed just now."""
+        self._newest = row.id
+        if not self._in_file and self._cache.used + row.bytes <= self._cache.most:
+            self._cached.append(row)
+            self._cache.used += row.bytes
+        else:
+            self._in_file += 1
+        self._filled.set()
+
+    async def take(self) -> list[Row]:
+        """Wait for rows and give the next ones, about 1 MiB at most. They stay in the spool."""
+        await self._filled.wait()
+        rows = self._take_cached() or await self._read()
+        if not self._cached and not self._in_file:
+            self._filled = trio.Event()
+        return rows
+
+    def _take_cached(self) -> list[Row]:
+        rows: list[Row] = []
+        size = 0
+        while self._cached and size < _TAKE_BYTES:
+            row = self._cached.popleft()
+            self._taken = row.id
+            self._cache.used -= row.bytes
+            size += row.bytes
+            rows.append(row)
+        return rows
+
+    async def _read(self) -> list[Row]:
+        rows = await trio.to_thread.run_sync(
+            self._store.rows_after, self.topic, self.partition, self._taken, self._newest, _TAKE_BYTES,
+            limiter=_reading,
+        )  # fmt: skip
+        self._in_file -= len(rows)
+        self._taken = rows[-1].id
+        return rows
+
+    def drop(self) -> None:
+        """Let go of the cached rows; nobody takes from this lane any more."""
+        self._cache.used -= sum(row.bytes for row in self._cached)
+        self._cached.clear()
+
+
+_reading = trio.CapacityLimiter(1)  # the store has one reading connection
