@@ -86,7 +86,8 @@ class KafkaCluster:
             pass  # list_topics inside is the wait: it takes a round trip
 
     def delete_topic(self, name: str) -> None:
-        self.admin().delete_topics([name])[name].result(30)
+        client = self.admin()
+        client.delete_topics([name])[name].result(30)
 
     def topics(self) -> dict[str, int]:
         """Return the topics that exist, with their numbers of partitions."""
@@ -97,18 +98,21 @@ class KafkaCluster:
     def allow(self, user: str, operation: str, topic: str, *, prefix: bool = False) -> None:
         """Allow `user` an operation (WRITE, CREATE, DESCRIBE …) on a topic, or on all that begin so."""
         binding = AclBinding(*_acl(user, operation, topic, prefix))
-        self.admin().create_acls([binding])[binding].result(30)
+        client = self.admin()
+        client.create_acls([binding])[binding].result(30)
 
     def forbid(self, user: str, operation: str, topic: str, *, prefix: bool = False) -> None:
         """Take back what `allow` allowed."""
         binding = AclBindingFilter(*_acl(user, operation, topic, prefix))
-        self.admin().delete_acls([binding])[binding].result(30)
+        client = self.admin()
+        client.delete_acls([binding])[binding].result(30)
 
     def unique_prefix(self) -> str:
         """Return a topic prefix that no other test uses."""
         return unique_prefix()
 
     def admin(self) -> AdminClient:
+        """Return an admin client; keep it until its futures are done, they end with it."""
         return AdminClient({"bootstrap.servers": ",".join(self.bootstrap_servers), "log_level": 0})
 
 

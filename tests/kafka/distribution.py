@@ -44,11 +44,6 @@ class Distribution:
     record_classes: Path | None = None  # where the JVM shall write an archive of its classes when it ends
 
     @property
-    def version(self) -> str:
-        (jar,) = (self.home / "jars").glob("kafka_2.13-*.jar")
-        return jar.stem.removeprefix("kafka_2.13-")
-
-    @property
     def storage_template(self) -> Path:
         return self.home / f"storage-{self.java.version}"
 
@@ -66,6 +61,13 @@ class Distribution:
         if self.record_classes is not None:
             return [f"-XX:ArchiveClassesAtExit={self.record_classes}"]
         return [f"-XX:SharedArchiveFile={self.class_archive}"] if self.class_archive.exists() else []
+
+
+def pinned_version() -> str:
+    """Return the version of Apache Kafka that pom.xml names."""
+    version = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>(.+?)</version>", POM.read_text())
+    assert version is not None
+    return version[1]
 
 
 def find_java() -> Java:
