@@ -1,0 +1,159 @@
+"""Load the configuration: read the files, convert the tables, check what takes more than one key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from streamd import crosschecks, tomlfiles, tomlpath
+from streamd.allowed import shown, unknown
+from streamd.config import (
+    AdminConfig,
+    Config,
+    ConnectorConfig,
+    IngressConfig,
+    KafkaConfig,
+    SpoolConfig,
+)
+from streamd.connector import ConnectorType
+from streamd.convert import Conversion
+from streamd.derived import changed, changed_tables, connector_share, enabled, state_directory, topic_specs
+from streamd.errors import ConfigError, Problem
+from streamd.redaction import redact
+from streamd.registry import all_types
+from streamd.tomlfiles import default_path
+
+__all__ = [
+    "Loaded",
+    "changed",
+    "changed_tables",
+    "connector_share",
+    "default_path",
+    "load",
+    "state_directory",
+    "topic_specs",
+]
+
+_NAME = re.compile(r"[a-z0-9-]{1,40}")
+
+
+class Loaded(Struct, frozen=True):
+    """A valid configuration, and what is legal in it but should not stay."""
+
+    config: Config
+    warnings: list[Problem]
+
+
+def load(path: Path | None = None) -> Loaded:
+    """Read the file or directory at `path`, by default `$STREAMD_CONFIG`, then /etc/streamd/streamd.toml.
+
+    Every secret that it resolves is from then on kept out of the logs. Raises ConfigError with every
+    mistake there is, each at its TOML path; a file that cannot be read or is not TOML stands by its name.
+    """
+    tables, problems = tomlfiles.read(path if path is not None else default_path())
+    conversion = Conversion()
+    conversion.problems += problems
+    try:
+        config = _converted(tables, conversion)
+    finally:
+        for secret in conversion.secrets:
+            redact(secret.reveal())
+    if conversion.problems or config is None:
+        raise ConfigError(conversion.problems)
+    return Loaded(config, conversion.warnings)
+
+
+def _converted(tables: Mapping[str, Any], found: Conversion) -> Config | None:
+    known = [field.encode_name for field in fields(Config)]
+    found.problems += [Problem(name, unknown("table", name, known)) for name in tables if name not in known]
+    kafka = _kafka(tables, found)
+    spool = found.struct(tables.get("spool", {}), SpoolConfig, "spool")
+    admin = found.struct(tables.get("admin", {}), AdminConfig, "admin")
+    ingress = found.struct(tables["ingress"], IngressConfig, "ingress") if "ingress" in tables else None
+    connectors = _connectors(tables.get("connectors", {}), found)
+    if admin is not None:
+        found.add(list(crosschecks.check_admin(admin)))
+    if ingress is not None:
+        found.add(list(crosschecks.check_ingress(ingress)))
+    if spool is not None:
+        found.add(list(crosschecks.check_spool(spool, connectors)))
+    if ingress is not None or "ingress" not in tables:
+        found.add(list(crosschecks.check_ingress_paths(ingress, connectors)))
+    if kafka is not None:
+        found.add(list(crosschecks.check_topics(kafka, connectors)))
+    if found.problems or kafka is None or spool is None or admin is None:
+        return None
+    config = Config(kafka=kafka, spool=spool, ingress=ingress, admin=admin, connectors=connectors)
+    found.warnings += _warnings(config)
+    return config
+
+
+def _kafka(tables: Mapping[str, Any], found: Conversion) -> KafkaConfig | None:
+    if "kafka" not in tables:
+        found.problems.append(Problem("kafka", "is missing: a table with bootstrap_servers"))
+        return None
+    kafka = found.struct(tables["kafka"], KafkaConfig, "kafka", {"bootstrap_servers": []})
+    if kafka is not None:
+        found.add(list(crosschecks.check_kafka(kafka)))
+    return kafka
+
+
+def _connectors(tables: object, found: Conversion) -> dict[str, ConnectorConfig]:
+    """Convert the connectors' tables; one with a mistake that nothing can stand in for is left out."""
+    if not isinstance(tables, dict):
+        found.problems.append(Problem("connectors", f"must be a table, not {shown(tables)}"))
+        return {}
+    converted = {name: _connector(name, table, found) for name, table in tables.items()}
+    return {name: config for name, config in converted.items() if config is not None}
+
+
+def _connector(name: str, table: object, found: Conversion) -> ConnectorConfig | None:
+    path = tomlpath.key("connectors", name)
+    if not _NAME.fullmatch(name):
+        found.problems.append(Problem(path, "its name must be 1 to 40 of a-z, 0-9 and hyphen"))
+    if not isinstance(table, dict):
+        found.problems.append(Problem(path, f"must be a table, not {shown(table)}"))
+        return None
+    vendor = _vendor(table, path, found)
+    common = {field.encode_name for field in fields(ConnectorConfig)}
+    its_common_keys = {key: value for key, value in table.items() if key in common}
+    if vendor is None:
+        # `type` is reported already; of the other keys only the common ones can be judged.
+        its_common_keys["type"] = ""
+        config = found.struct(its_common_keys, ConnectorConfig, path)
+    else:
+        config = found.struct(table, vendor.config, path)
+    if config is not None and vendor is not None:
+        found.add([*crosschecks.check_connector(config, path), *vendor.check(config, path)])
+        return config
+    # Without a key that nothing can stand in for, the checks of the common keys still tell something.
+    part = config or Conversion().struct(its_common_keys, ConnectorConfig, path, {"type": ""})
+    if part is not None:
+        found.add(list(crosschecks.check_connector(part, path)))
+    return None
+
+
+def _vendor(table: Mapping[str, Any], path: str, found: Conversion) -> ConnectorType[Any] | None:
+    vendors = all_types()
+    place, known = f"{path}.type", ", ".join(map(shown, vendors))
+    if "type" not in table:
+        found.problems.append(Problem(place, f"is missing: one of {known}"))
+        return None
+    name = found.value(table["type"], str, place)
+    if name is not None and name not in vendors:
+        found.problems.append(Problem(place, f"must be one of {known}, not {shown(name)}"))
+    return vendors.get(name) if name is not None else None
+
+
+def _warnings(config: Config) -> list[Problem]:
+    warnings = [*crosschecks.warn_topics(config.kafka, config.connectors)]
+    if config.ingress is not None:
+        warnings += crosschecks.warn_ingress(config.ingress)
+    if not enabled(config.connectors):
+        warnings.append(Problem("connectors", "there is none that is enabled: nothing will be received"))
+    return warnings

@@ -1,0 +1,1 @@
+"""One folder per vendor; `streamd/registry.py` finds them."""

@@ -1,0 +1,55 @@
+"""Keep secrets out of every text that streamd prints."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from urllib.parse import quote
+
+STARS = "***"
+# Shorter than this, replacing a secret everywhere would shred the log and protect nobody.
+SHORTEST = 4
+# Tokens come and go while the daemon runs for months; one that old is long expired.
+PASSING = 256
+
+# What looks like a secret wherever it stands: userinfo and telling parameters of a URL, a bearer token.
+_LOOKS_SECRET = re.compile(
+    r"(?P<userinfo>(?<=://)[^/\s@?#]+(?=@))"
+    r"|(?P<parameter>(?<=[?&])[\w.-]*(?:token|secret|passw|signature|sig|key)[\w.-]*=)[^&\s#\"']+"
+    r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}",
+    re.IGNORECASE,
+)
+
+_lasting: set[str] = set()
+_passing: deque[str] = deque(maxlen=PASSING)
+_known: re.Pattern[str] | None = None
+
+
+def redact(text: str, *, passing: bool = False) -> None:
+    """Have `text` replaced by stars from now on, also where it stands percent-encoded.
+
+    `passing` is for tokens that expire by themselves: only the latest 256 are remembered.
+    """
+    global _known
+    for spelling in {text, quote(text, safe="")}:
+        if len(spelling) < SHORTEST or spelling in _lasting or spelling in _passing:
+            continue
+        if passing:
+            _passing.append(spelling)
+        else:
+            _lasting.add(spelling)
+    longest_first = sorted({*_lasting, *_passing}, key=len, reverse=True)
+    _known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+
+def redacted(text: str) -> str:
+    """Give the text with known secrets, and what looks like one, as stars."""
+    if _known is not None:
+        text = _known.sub(STARS, text)
+    if "://" in text or "?" in text or "earer " in text or "asic " in text:
+        text = _LOOKS_SECRET.sub(_hide, text)
+    return text
+
+
+def _hide(found: re.Match[str]) -> str:
+    return (found["parameter"] or found["scheme"] or "") + STARS

@@ -1,0 +1,1 @@
+"""One simulator per vendor, of the same name as its connector: for `demo`, `simulate` and the tests."""
