@@ -56,10 +56,6 @@ class BadRecord(StreamdError):
         self.origin = origin
 
 
-class SpoolFull(StreamdError):
-    """The connector's share of the spool is used up and the caller asked not to wait."""
-
-
 class SpoolUnusable(StreamdError):
     """The state directory cannot be used: locked by another daemon, not writable, not a directory."""
 

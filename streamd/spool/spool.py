@@ -14,7 +14,7 @@ import trio
 
 from streamd.cloudevents import Envelope
 from streamd.connector import Clock
-from streamd.errors import SpoolFull
+from streamd.errors import StreamdError
 from streamd.model import Event, Origin, State
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.assembly import Assembly, Handover
@@ -27,7 +27,13 @@ T = TypeVar("T")
 TICK_SECONDS = 0.5  # a proof of life at least this often: the gap of a crash begins at the last one
 _PROOF_SECONDS = 0.1  # and not more often than this
 _DISK_FULL_SECONDS = 1.0  # between tries while the disk is full
+_DRAIN_SECONDS = 0.05
+_NOBODY = Origin("", "")
 _RESERVE_BYTES = 16 * 1024**2  # what streamd's own events may use beyond a connector's share
+
+
+class SpoolClosed(StreamdError):
+    """The writer has ended, with the daemon's core: nothing can be accepted any more."""
 
 
 class Proof(NamedTuple):
@@ -43,7 +49,7 @@ class Usage:
 
     def __init__(self, share: int) -> None:
         self.share = share
-        self.bytes = self.rows = self.events = 0
+        self.bytes = self.rows = self.events = self.accepted = 0
         self.waiting = trio.lowlevel.ParkingLot()
 
     def add(self, row: Row, sign: int) -> None:
@@ -69,6 +75,7 @@ class Spool:
     ) -> None:
         self.epoch = store.epoch
         self.disk_full = False
+        self.closed = False
         self.commits = 0
         self.numbers: Numbers = store.numbers()
         self._store = store
@@ -109,22 +116,25 @@ class Spool:
         changes: Mapping[str, bytes | None],
         *,
         own: bool = False,
-        wait: bool = True,
+        leaving: Sequence[Row] = (),
     ) -> None:
         """Commit `items` and `changes` together; return when both are durable.
 
-        Waits while the connector's share is used up, or raises SpoolFull without `wait`; streamd's `own`
-        events have a reserve beyond it. Cancelled after hand-over the outcome is unknown.
+        Waits while the connector's share is used up; streamd's `own` events have a reserve beyond it.
+        `leaving` rows leave the spool in the same commit. Cancelled after hand-over the outcome is unknown.
         """
         usage = self.usage(origin.connector)
-        while items and usage.bytes >= usage.share + (_RESERVE_BYTES if own else 0):
-            if not wait:
-                raise SpoolFull(f"the share of {origin.connector} is used up: {usage.share} bytes")
+        while items and not self.closed and usage.bytes >= usage.share + (_RESERVE_BYTES if own else 0):
             await usage.waiting.park()
+        if self.closed:
+            raise SpoolClosed("the writer has ended")
         done = trio.Event()
         self._queue.append((Handover(origin, items, changes), done))
+        self._acknowledged += leaving
         self._work.set()
         await done.wait()
+        if self.closed:
+            raise SpoolClosed("the writer has ended; what was handed over last may not be durable")
 
     def acknowledge(self, rows: Iterable[Row]) -> None:
         """Let rows leave the spool with the next commit: Kafka has them, or their dead letters are in it."""
@@ -144,13 +154,34 @@ class Spool:
 
     async def write(self) -> None:
         """Commit for ever: at once when anything waits, and each TICK_SECONDS for the proof of life."""
-        while True:
-            with trio.move_on_after(TICK_SECONDS):
-                await self._work.wait()
-            self._work = trio.Event()
-            if self._queue or self._acknowledged or self._proofs:
-                async with self._writing:
-                    await self._commit()
+        try:
+            while True:
+                with trio.move_on_after(TICK_SECONDS):
+                    await self._work.wait()
+                self._work = trio.Event()
+                if self._queue or self._acknowledged or self._proofs:
+                    async with self._writing:
+                        await self._commit()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Let nobody wait for a commit that will not come."""
+        self.closed = True
+        for _, done in self._queue:
+            done.set()
+        for usage in self._usage.values():
+            usage.waiting.unpark_all()
+
+    async def drain(self) -> None:
+        """Return when everything accepted has left the spool and that is committed."""
+        while any(usage.rows for usage in self._usage.values()):
+            await self.flush()
+            await trio.sleep(_DRAIN_SECONDS)
+
+    async def flush(self) -> None:
+        """Return when all that was handed over or acknowledged before is committed."""
+        await self.append(_NOBODY, [], {})
 
     async def _commit(self) -> None:
         queue, self._queue = self._queue, []
@@ -213,7 +244,9 @@ class Spool:
             self._complete(row.origin.connector).left(row.id)
             self.usage(row.origin.connector).add(row, -1)
         for row in rows:
-            self.usage(row.origin.connector).add(row, 1)
+            usage = self.usage(row.origin.connector)
+            usage.add(row, 1)
+            usage.accepted += row.count
             self.lane(row.topic, row.partition).put(row)
         self._last_row = last_row
 

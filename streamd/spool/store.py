@@ -21,6 +21,7 @@ from streamd.spool import directory
 
 FORMAT = 1
 _PAGE = 4096
+_ROOM = 128 * 1024**2  # for keyed state, indexes and streamd's own events
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
@@ -85,9 +86,15 @@ class Commit(Struct):
 class Store:
     """An open spool file. `fresh`: it was made just now; `aside`: the corrupt one it replaces."""
 
-    def __init__(self, path: Path, max_bytes: int, now: datetime) -> None:
+    def __init__(self, path: Path, max_bytes: int, now: datetime, condemned: bool = False) -> None:
+        """Open or make the file. A corrupt or `condemned` one is set aside first, and `aside` names it.
+
+        `max_bytes` is what may wait in it; the file may grow somewhat beyond.
+        """
         self.path = path
         self.aside: Path | None = None
+        if condemned and path.exists():
+            self.aside = directory.set_aside(path, now)
         directory.prepare(path)
         try:
             self._open(max_bytes)
@@ -105,7 +112,7 @@ class Store:
             self._writer.execute("PRAGMA synchronous=FULL")
             self._writer.execute("PRAGMA wal_autocheckpoint=4000")
             self._writer.execute("PRAGMA journal_size_limit=67108864")
-            self._writer.execute(f"PRAGMA max_page_count={max_bytes // _PAGE}")
+            self._writer.execute(f"PRAGMA max_page_count={(max_bytes + max_bytes // 4 + _ROOM) // _PAGE}")
             found = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             self._writer.close()

@@ -1,0 +1,223 @@
+"""One configured connector at work: its context, its sessions under their supervisors, its progress."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+
+from streamd.cloudevents import digits
+from streamd.config import ConnectorConfig
+from streamd.connector import NO_CHANGES, Changes, Clock, ConnectorType, Counters, Item, Log, Session
+from streamd.errors import BadRecord
+from streamd.events import (
+    DEAD_LETTER_WRITTEN,
+    PROGRESS,
+    AcceptedEvent,
+    ConnectorState,
+    DeadLetterData,
+    LifeCycle,
+    LifeCycleData,
+    Position,
+    ProgressData,
+    life_cycle_type,
+)
+from streamd.gaps import PREFIX, Gaps
+from streamd.model import CONNECTORS, CONNECTORS_STATE, DEAD_LETTER, Event, Origin, State
+from streamd.session import SessionLink, keep
+from streamd.spool.spool import Spool
+from streamd.status import ConnectorStatus
+from streamd.supervision import Nudge, leaf, supervise
+
+PROGRESS_SECONDS = 30.0
+_BETWEEN_CHANGES_SECONDS = 0.25  # changes that come closer together share one progress event
+_STOP_SECONDS = 5.0
+_DEAD_LETTER_BYTES = 256 * 1024
+
+
+class Runtime:
+    """What a connector gets from streamd (`Context`), and what runs it."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: ConnectorType[Any],
+        config: ConnectorConfig,
+        *,
+        spool: Spool,
+        share: int,
+        clock: Clock,
+        log: Log,
+        counters: Counters,
+    ) -> None:
+        self.origin = Origin(name, kind.name)
+        self.config: Any = config
+        self.spool = spool
+        self.clock = clock
+        self.log = log
+        self.counters = counters
+        self.nudge = Nudge()
+        self.status = ConnectorStatus(clock.now())
+        self.gaps = Gaps(spool.states(name, PREFIX))
+        self.stopping = "stopped"
+        """Why it stops, once it does: the cause of the gap that begins then."""
+        self._kind = kind
+        self._links: dict[str, SessionLink] = {}
+        spool.usage(name).share = share
+
+    # -- the context
+
+    async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
+        await self.spool.append(self.origin, items, changes)
+
+    async def append_own(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
+        """Append streamd's own events, which have room beyond the connector's share."""
+        await self.spool.append(self.origin, items, changes, own=True)
+
+    def state(self, name: str) -> bytes | None:
+        return self.spool.state(self.origin.connector, name)
+
+    def states(self, prefix: str) -> Mapping[str, bytes]:
+        return self.spool.states(self.origin.connector, prefix)
+
+    def dead_letter(self, bad: BadRecord) -> Event:
+        self.counters.count("dead_letters")
+        privacy = self.config.privacy
+        rules = privacy.drop or privacy.mask or privacy.hash
+        withheld = bool(rules) and privacy.dead_letter != "full"
+        return dead_letter(self.clock, bad.reason, bad.origin, bad.payload, withheld=withheld)
+
+    # -- the work
+
+    async def run(self) -> None:
+        """Run the connector until cancelled; then say goodbye and declare what is missed from here on."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._report)
+                await supervise(
+                    self._run_sessions,
+                    crashed=self._crashed,
+                    parked=self._parked,
+                    nudge=self.nudge,
+                    clock=self.clock,
+                )
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _STOP_SECONDS):
+                await self._stop()
+
+    async def _run_sessions(self) -> None:
+        async with self._kind.open(self) as sessions, trio.open_nursery() as nursery:
+            self._links = {session.name: SessionLink(self, session) for session in sessions}
+            for session in sessions:
+                nursery.start_soon(self._supervise_session, session, self._links[session.name])
+
+    async def _stop(self) -> None:
+        for link in self._links.values():
+            await link.stopped(self.stopping)
+        if not self._links:
+            self.status.set(None, "stopped", self.stopping, self.clock.now())
+        await self.publish_progress()
+
+    async def _supervise_session(self, session: Session, link: SessionLink) -> None:
+        async def crashed(error: BaseException) -> None:
+            bug = leaf(error)
+            self.counters.count("crashes")
+            self.log.error("session_crashed", session=session.name, exc_info=bug)
+            await link.lost(f"crashed: {type(bug).__name__}", "session_crashed")
+
+        async def parked(error: BaseException) -> None:
+            self.log.error("session_parked", session=session.name, error=type(leaf(error)).__name__)
+            await link.parked(f"crashed too often: {type(leaf(error)).__name__}")
+
+        await supervise(
+            lambda: keep(session, link, self),
+            crashed=crashed,
+            parked=parked,
+            nudge=self.nudge,
+            clock=self.clock,
+        )
+
+    async def _crashed(self, error: BaseException) -> None:
+        bug = leaf(error)
+        self.counters.count("crashes")
+        self.log.error("connector_crashed", exc_info=bug)
+        await self._tell("lost", f"crashed: {type(bug).__name__}")
+
+    async def _parked(self, error: BaseException) -> None:
+        self.log.error("connector_parked", error=type(leaf(error)).__name__)
+        await self._tell("parked", f"crashed too often: {type(leaf(error)).__name__}")
+
+    async def _tell(self, state: ConnectorState, reason: str) -> None:
+        self.status.set(None, state, reason, self.clock.now())
+        data = LifeCycleData(state, None, reason)
+        action: LifeCycle = "parked" if state == "parked" else "lost"
+        await self.append_own([Event(CONNECTORS, "", life_cycle_type(action), data, self.clock.now())])
+
+    # -- progress
+
+    async def _report(self) -> None:
+        """Publish progress every PROGRESS_SECONDS and at each change."""
+        while True:
+            changed = self.status.changed
+            await self.publish_progress()
+            with trio.move_on_after(PROGRESS_SECONDS):
+                await changed.wait()
+                await trio.sleep(_BETWEEN_CHANGES_SECONDS)
+
+    async def publish_progress(self) -> None:
+        """Append what the connector has done so far, as an event and as its latest state."""
+        self.status.open_gaps = self.gaps.open_count
+        self.status.complete_through = self.spool.complete_through(self.origin.connector)
+        data = self.progress()
+        now = self.clock.now()
+        await self.append_own(
+            [
+                Event(CONNECTORS, "", PROGRESS, data, now, subject=self.origin.connector),
+                State(CONNECTORS_STATE, CONNECTORS, "", PROGRESS, data, now, subject=self.origin.connector),
+            ]
+        )
+
+    def progress(self) -> ProgressData:
+        """Say how the connector is and how far it has come."""
+        status = self.status
+        return ProgressData(
+            state=status.state,
+            reason=status.reason,
+            complete_through=self.spool.complete_through(self.origin.connector),
+            last=self._last(),
+            open_gaps=self.gaps.open_count,
+            sessions=status.progress(),
+        )
+
+    def _last(self) -> dict[str, Position]:
+        return {
+            stream: Position(self.spool.epoch, digits(number))
+            for (connector, stream), number in list(self.spool.numbers.items())
+            if connector == self.origin.connector and not stream.endswith(".state")
+        }
+
+
+def dead_letter(
+    clock: Clock,
+    reason: str,
+    origin: str,
+    payload: bytes,
+    *,
+    withheld: bool = False,
+    of: AcceptedEvent | None = None,
+) -> Event:
+    """Make the event that keeps what could not be understood, or what Kafka refused."""
+    data = DeadLetterData(
+        reason=reason,
+        origin=origin,
+        payload_bytes=len(payload),
+        payload_sha256=hashlib.sha256(payload).hexdigest(),
+        payload_base64=None if withheld else base64.b64encode(payload[:_DEAD_LETTER_BYTES]).decode(),
+        truncated=len(payload) > _DEAD_LETTER_BYTES and not withheld,
+        withheld=withheld,
+        of=of,
+    )
+    return Event(DEAD_LETTER, "", DEAD_LETTER_WRITTEN, data, clock.now())

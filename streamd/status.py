@@ -1,0 +1,77 @@
+"""How the connectors are, in the words of the progress events. Read by `/status`, the page and `/metrics`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import trio
+from msgspec import Struct
+
+from streamd.events import ConnectorState, SessionProgress
+
+_WORST_FIRST: tuple[ConnectorState, ...] = (
+    "parked",
+    "refused",
+    "lost",
+    "connecting",
+    "snapshot",
+    "degraded",
+    "live",
+    "stopped",
+)
+
+
+class SessionStatus(Struct):
+    """How one session is, and since when."""
+
+    state: ConnectorState
+    reason: str | None
+    since: datetime
+
+
+class ConnectorStatus:
+    """How one connector is: the sum of its sessions, or its own state while it has none."""
+
+    def __init__(self, now: datetime) -> None:
+        self.sessions: dict[str, SessionStatus] = {}
+        self.own = SessionStatus("connecting", None, now)
+        self.open_gaps = 0
+        self.complete_through: datetime | None = None
+        self.changed = trio.Event()
+
+    def set(self, session: str | None, state: ConnectorState, reason: str | None, now: datetime) -> None:
+        """Note the state of a session, or (None) of the connector as a whole."""
+        status = SessionStatus(state, reason, now)
+        if session is None:
+            self.sessions.clear()
+            self.own = status
+        else:
+            self.sessions[session] = status
+        self.touch()
+
+    def touch(self) -> None:
+        """Say that something worth a progress event has changed."""
+        self.changed.set()
+        self.changed = trio.Event()
+
+    @property
+    def state(self) -> ConnectorState:
+        """Give the state on which the sessions agree; `degraded` if only some of them are live."""
+        states = {status.state for status in self.sessions.values()} or {self.own.state}
+        if len(states) > 1 and "live" in states:
+            return "degraded"
+        return next(state for state in _WORST_FIRST if state in states)
+
+    @property
+    def reason(self) -> str | None:
+        """Give why the connector is not live, naming the sessions where there are several."""
+        if not self.sessions:
+            return self.own.reason
+        reasons = {name: status.reason for name, status in self.sessions.items() if status.reason}
+        if len(self.sessions) == 1:
+            return next(iter(reasons.values()), None)
+        return "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or None
+
+    def progress(self) -> dict[str, SessionProgress]:
+        """Give the sessions as progress events tell them."""
+        return {name: SessionProgress(status.state, status.reason) for name, status in self.sessions.items()}
