@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from datetime import datetime
 from urllib.parse import quote
 
 STARS = "***"
@@ -11,6 +12,8 @@ STARS = "***"
 SHORTEST = 4
 # Tokens come and go while the daemon runs for months; one that old is long expired.
 PASSING = 256
+LONGEST_TEXT = 8192
+DEEPEST = 10
 
 # What looks like a secret wherever it stands: userinfo and telling parameters of a URL, a bearer token.
 _LOOKS_SECRET = re.compile(
@@ -53,3 +56,28 @@ def redacted(text: str) -> str:
 
 def _hide(found: re.Match[str]) -> str:
     return (found["parameter"] or found["scheme"] or "") + STARS
+
+
+def cleaned(value: object, depth: int = 0) -> object:
+    """Give a value of a log line as plain JSON values without secrets, long texts cut short.
+
+    What is no plain value (a Struct of the configuration, an exception) stands as its `repr`, in which a
+    `Secret` prints as stars; msgspec would encode its text.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _cut(redacted(value))
+    if depth < DEEPEST and isinstance(value, dict):
+        return {_cut(redacted(str(name))): cleaned(each, depth + 1) for name, each in value.items()}
+    if depth < DEEPEST and isinstance(value, list | tuple | set | frozenset):
+        return [cleaned(each, depth + 1) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return _cut(redacted(repr(value)))
+
+
+def _cut(text: str) -> str:
+    # A lone surrogate, from a file name for example, cannot be written as UTF-8.
+    text = text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
