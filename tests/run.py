@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Run all that must hold: format, lint, types, tests, in this order, to the first failure.
+
+`python3 tests/run.py` needs nothing but Python 3.11 and a package index: outside of a virtual environment
+with the test extra it makes one in `$XDG_CACHE_HOME/streamd-tests/`, with the versions of constraints.txt.
+Arguments go to pytest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import venv
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKS = (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"])
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036 - for whoever starts it with an older one
+        print(f"streamd needs Python 3.11 or newer, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    python = sys.executable if _has_test_extra() else str(_own_environment())
+    for command in (*CHECKS, ["pytest", *sys.argv[1:]]):
+        code = subprocess.run([python, "-m", *command], cwd=ROOT, check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+def _has_test_extra() -> bool:
+    """Say whether this is a virtual environment with every package that pyproject.toml asks for."""
+    import tomllib  # not before main has looked at the version
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"] + ["confluent-kafka"]
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in wanted} - {"streamd"}
+    return sys.prefix != sys.base_prefix and all(map(_is_installed, names))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _own_environment() -> Path:
+    """Return the Python of the environment for this checkout and these versions, made the first time."""
+    asked = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    key = hashlib.sha256(asked + str(ROOT).encode() + sys.version.encode()).hexdigest()[:16]
+    directory = Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "streamd-tests", f"venv-{key}"
+    )
+    python, complete = directory / "bin" / "python", directory / "complete"
+    if not complete.exists():
+        print(f"making {directory}", file=sys.stderr)
+        venv.create(directory, clear=True, with_pip=True)
+        install = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "-c",
+            "constraints.txt",
+        ]
+        subprocess.run([*install, "-e", ".[test]"], cwd=ROOT, check=True, stdout=sys.stderr)
+        complete.touch()
+    return python
+
+
+if __name__ == "__main__":
+    sys.exit(main())
