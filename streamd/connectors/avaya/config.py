@@ -32,6 +32,10 @@ class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):
     """Host suffixes to which a token may be sent over a websocket. None: see `allowed_hosts`."""
     snapshot_quiet_seconds: Positive = 10.0
     snapshot_limit_seconds: Positive = 120.0
+    snapshot_settle_seconds: Positive = 2.0
+    """How long no INITIALIZING may follow a LIVE before that LIVE proves the snapshot whole."""
+    snapshot_proof_seconds: Positive = 30.0
+    """How long a quiet proves the snapshot whole where no LIVE comes."""
     delete_on_shutdown: bool = False
     websocket_engine: Literal["trio-websocket", "sans-io"] = "trio-websocket"
     extensions: dict[str, str] = field(default_factory=dict)

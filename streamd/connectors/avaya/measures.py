@@ -1,0 +1,189 @@
+"""The merged measures of one producer: what its state topic should show, and which keys a snapshot lacks.
+
+INITIALIZING replaces, LIVE merges, DELETE removes (contract, section 4): right whether LIVE is partial or
+full. Values are kept as encoded bytes, for 50,000 keys are 25 MB so and 72 MB as dicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from streamd.connectors.avaya.catalogue import Typing
+from streamd.connectors.avaya.normalise import (
+    Identity,
+    absent,
+    merged_state,
+    tombstone,
+)
+from streamd.connectors.avaya.wire import MeasureMessage
+from streamd.keyed_set import KeyedSet
+from streamd.model import Event, State
+
+Items = list[Event | State]
+Changes = MutableMapping[str, bytes | None]
+
+MOST_VANISHING = 0.5
+FEW_VANISHING = 20
+
+_encode = msgspec.json.encode
+_decode_identity = msgspec.json.Decoder(Identity).decode
+_decode_measures = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Row(Struct):
+    """What is known of one key. `merged` is None after a restart, until the key is heard of again.
+
+    `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.
+    `overlay`: while it does not, what LIVE said of the key since the session began.
+    """
+
+    identity: bytes
+    merged: bytes | None = None
+    overlay: bytes | None = None
+    settled: bool = False
+
+
+class Retirement(Struct, frozen=True):
+    """What became of the keys that a proven snapshot lacks."""
+
+    retired: int
+    doubted: int
+
+
+class MergedMeasures:
+    """All rows of one producer over the life of its session; the keyed state has one name for each."""
+
+    def __init__(self, producer: str, known: Mapping[str, bytes]) -> None:
+        """Take over the rows `known` before a restart, as `states(prefix(producer))` gives them."""
+        self._prefix = prefix(producer)
+        self._rows = {name.removeprefix(self._prefix): Row(value) for name, value in known.items()}
+        self._keys = KeyedSet(self._rows)
+        self._doubted: frozenset[str] = frozenset()
+        self._known_before = len(self._rows)
+        self._filling = True
+
+    def begin(self) -> None:
+        """Start a session: every row waits for its snapshot value."""
+        self._keys.begin()
+        self._known_before = len(self._keys)
+        self._filling = True
+        for row in self._rows.values():
+            row.settled = False
+            row.overlay = None
+
+    def apply(
+        self,
+        message: MeasureMessage,
+        key: str,
+        received: datetime,
+        typing: Typing,
+        items: Items,
+        changes: Changes,
+    ) -> None:
+        """Merge one message; append the state to publish, if any, and the change of the key set, if any."""
+        if message.event_action == "DELETE":
+            self._delete(key, received, message.account_id, items, changes)
+            return
+        if self._keys.seen(key):
+            self._add(message, key, changes)
+        row = self._rows[key]
+        measures = message.measures
+        if message.payload_type == "INITIALIZING":
+            row.settled, row.overlay = True, None
+            changed = _replace(row, measures)
+        else:
+            if not row.settled:
+                row.overlay = _merged(row.overlay, measures)[0]
+                # A partial LIVE on top of a row from before the gap would be a state that never was.
+                if self._filling:
+                    return
+            merged, measures = _merged(row.merged, measures)
+            changed = merged != row.merged
+            row.merged = merged
+        if changed:
+            items.append(merged_state(_identity_of(message), measures, key, received, typing))
+
+    def end_filling(self, proven: bool, received: datetime, typing: Typing, items: Items) -> None:
+        """End the waiting for snapshot values, once the snapshot is over and again once it is proven.
+
+        A row that LIVE spoke of and the snapshot did not is published: what it was, with LIVE merged into
+        it. If the snapshot is proven, the row was gone before and began anew: then LIVE said all of it.
+        """
+        self._filling = False
+        for key, row in self._rows.items():
+            if row.settled or row.overlay is None:
+                continue
+            overlay = _decode_measures(row.overlay)
+            measures = overlay
+            if proven:
+                row.settled, row.overlay = True, None
+            elif row.merged is not None:
+                measures = _decode_measures(row.merged) | overlay
+            if _replace(row, measures):
+                identity = _decode_identity(row.identity)
+                items.append(merged_state(identity, measures, key, received, typing))
+
+    def retire(self, received: datetime, items: Items, changes: Changes) -> Retirement:
+        """Declare gone what the proven snapshot lacks, unless that is too much to be believed at once.
+
+        When more than half of the rows would go (and more than 20), those wait for the next proven snapshot
+        to lack them too.
+        """
+        stale = self._keys.end()
+        fresh = stale - self._doubted
+        too_many = len(fresh) > max(FEW_VANISHING, MOST_VANISHING * self._known_before)
+        self._doubted = fresh if too_many else frozenset()
+        going = stale - self._doubted
+        for key in sorted(going):
+            identity = _decode_identity(self._rows[key].identity)
+            items.append(absent(identity, key, received))
+            self._delete(key, received, identity.account_id, items, changes)
+        return Retirement(retired=len(going), doubted=len(self._doubted))
+
+    def _add(self, message: MeasureMessage, key: str, changes: Changes) -> None:
+        identity = _encode(_identity_of(message))
+        self._rows[key] = Row(identity, settled=True)
+        changes[self._prefix + key] = identity
+
+    def _delete(
+        self, key: str, received: datetime, account: str | None, items: Items, changes: Changes
+    ) -> None:
+        if self._keys.gone(key):
+            del self._rows[key]
+            changes[self._prefix + key] = None
+        # An unknown key gets its null too: a spool that was lost knew it, perhaps.
+        items.append(tombstone(key, received, account))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+
+def prefix(producer: str) -> str:
+    """Give the beginning of the names in the keyed state that hold a producer's key set."""
+    return f"key/{producer}/"
+
+
+def _identity_of(message: MeasureMessage) -> Identity:
+    return Identity(message.account_id, message.event_source_id, message.measure_producer_id, message.keys)
+
+
+def _replace(row: Row, measures: dict[str, str]) -> bool:
+    """Set the row's merged measures; return whether that changed them, their order aside."""
+    old, row.merged = row.merged, _encode(measures)
+    return old is None or (old != row.merged and _decode_measures(old) != measures)
+
+
+def _merged(old: bytes | None, measures: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    """Merge into what is encoded in `old`, which comes back itself where nothing changed."""
+    if old is None:
+        return _encode(measures), measures
+    before = _decode_measures(old)
+    after = before | measures
+    return (old, before) if after == before else (_encode(after), after)

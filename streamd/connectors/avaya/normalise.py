@@ -1,0 +1,169 @@
+"""Turn Avaya's messages into events; pure. The names follow INTERFACE.md, "Events" and "Topics"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from streamd.connectors.avaya.catalogue import Typed, Typing
+from streamd.connectors.avaya.wire import EventAction, MeasureMessage, PayloadType
+from streamd.model import Event, Phase, State, Stream
+
+MEASURES = Stream("avaya", "measures")
+MEASURES_STATE = Stream("avaya", "measures.state", "compact")
+UPSERTED = "streamd.measure.upserted"
+DELETED = "streamd.measure.deleted"
+STATE = "streamd.measure.state"
+ABSENT_FROM_SNAPSHOT = "absent_from_snapshot"
+
+_STATEFUL = frozenset(("itd", "adm"))
+_MAX_CACHED_KEYS = 100_000
+_PHASES: Mapping[str, Phase] = {"INITIALIZING": "snapshot", "LIVE": "live"}
+_TYPES: Mapping[str, str] = {"UPSERT": UPSERTED, "DELETE": DELETED}
+
+
+class MeasureData(Struct, omit_defaults=True):
+    """A measure message as it came. `measures` has the raw strings, `measures_typed` what the catalogue
+    types: numbers, and the beginning of a state as RFC 3339 (null: not in that state). `payload_type` is
+    null where Avaya sent no message: then `reason` says why streamd made the event."""
+
+    account_id: str | None
+    event_source_id: str | None
+    measure_producer_id: str | None
+    payload_type: PayloadType | None
+    event_action: EventAction
+    keys: dict[str, str]
+    measures: dict[str, str]
+    measures_typed: dict[str, Typed]
+    reason: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+class MeasureStateData(Struct):
+    """The merged measures of one key-set, all that are known of it."""
+
+    account_id: str | None
+    event_source_id: str | None
+    measure_producer_id: str | None
+    keys: dict[str, str]
+    measures: dict[str, str]
+    measures_typed: dict[str, Typed]
+
+
+class Identity(Struct, frozen=True):
+    """Whose measures these are: what a tombstone has to know when nothing else is known any more."""
+
+    account_id: str | None
+    event_source_id: str | None
+    measure_producer_id: str | None
+    keys: dict[str, str]
+
+
+def is_stateful(producer: str) -> bool:
+    """Say whether a producer's rows may be compacted, by the processor in `<Name>_<processor>_<semver>`.
+
+    ITD (interval to date) and ADM rows are the latest values of an entity; compaction would lose the
+    contacts of CDR and JRNL rows.
+    """
+    parts = producer.rsplit("_", 2)
+    return len(parts) == 3 and parts[1].lower() in _STATEFUL
+
+
+def key_text(account: str | None, source: str | None, producer: str | None, keys: Mapping[str, str]) -> str:
+    """Give the canonical text of a key-set: `ABCDEF|IXCC_1.0.0|Queue_itd_1.0.0|channelId=VOICE&queueId=q-17`.
+
+    Names sorted, percent-encoded UTF-8, a missing part empty, so that no two key-sets share a text.
+    """
+    pairs = "&".join(f"{_encoded(name)}={_encoded(keys[name])}" for name in sorted(keys))
+    return f"{_encoded(account)}|{_encoded(source)}|{_encoded(producer)}|{pairs}"
+
+
+def _encoded(text: str | None) -> str:
+    return quote(text, safe="") if text else ""
+
+
+class KeyTexts:
+    """The canonical texts, remembered: an entity sends its key-set again with each message."""
+
+    def __init__(self, limit: int = _MAX_CACHED_KEYS) -> None:
+        self._limit = limit
+        self._texts: dict[tuple[Any, ...], str] = {}
+
+    def of(self, message: MeasureMessage) -> str:
+        """Give the canonical text of the message's key-set."""
+        keys = message.keys
+        ids = (message.account_id, message.event_source_id, message.measure_producer_id)
+        cached = (*ids, *keys, *keys.values())
+        text = self._texts.get(cached)
+        if text is None:
+            if len(self._texts) >= self._limit:
+                self._texts.clear()
+            text = self._texts[cached] = key_text(*ids, keys)
+        return text
+
+
+def normalise(message: MeasureMessage, key: str, received: datetime, typing: Typing) -> Event:
+    """Make the event of a message whose canonical key text is `key`."""
+    data = MeasureData(
+        message.account_id,
+        message.event_source_id,
+        message.measure_producer_id,
+        message.payload_type,
+        message.event_action,
+        message.keys,
+        message.measures,
+        typing.typed(message.measures),
+        None,
+        message.extra,
+    )
+    return Event(
+        MEASURES,
+        key,
+        _TYPES[message.event_action],
+        data,
+        received,
+        key,
+        None,
+        _PHASES[message.payload_type],
+        message.account_id,
+    )
+
+
+def absent(identity: Identity, key: str, received: datetime) -> Event:
+    """Make the deletion of a key that a proven snapshot did not show."""
+    data = MeasureData(
+        identity.account_id,
+        identity.event_source_id,
+        identity.measure_producer_id,
+        None,
+        "DELETE",
+        identity.keys,
+        {},
+        {},
+        reason=ABSENT_FROM_SNAPSHOT,
+    )
+    return Event(MEASURES, key, DELETED, data, received, key, phase="snapshot", tenant=identity.account_id)
+
+
+def merged_state(
+    identity: Identity, measures: dict[str, str], key: str, received: datetime, typing: Typing
+) -> State:
+    """Make the state of a key from its merged measures."""
+    data = MeasureStateData(
+        identity.account_id,
+        identity.event_source_id,
+        identity.measure_producer_id,
+        identity.keys,
+        measures,
+        typing.typed(measures),
+    )
+    return State(MEASURES_STATE, MEASURES, key, STATE, data, received, key, identity.account_id)
+
+
+def tombstone(key: str, received: datetime, tenant: str | None) -> State:
+    """Make the null that ends a key in the compacted topic."""
+    return State(MEASURES_STATE, MEASURES, key, STATE, None, received, key, tenant)
