@@ -1,0 +1,35 @@
+"""The main job: Avaya to Kafka, by the daemon as it is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from streamd.simulators.avaya import AvayaOptions, open_avaya_simulator
+from tests import judge
+
+
+async def test_every_message_is_on_kafka_in_order_and_the_state_topic_equals_the_truth(site: Any) -> None:
+    async with open_avaya_simulator(AvayaOptions(keys=40, rate=400)) as avaya:
+        daemon = site.daemon(avaya.connector_table())
+        daemon.start()
+        await daemon.until("live")
+        await trio.sleep(3)
+        avaya.set_rate(0)
+        await trio.sleep(0.5)
+        await daemon.drained()
+        truth, sent = avaya.truth(), list(avaya.log)
+        assert await daemon.stop() == 0, daemon.tail()
+    topics = await trio.to_thread.run_sync(site.read)
+    measures = judge.events(topics["avaya.measures"])
+    assert len(sent) > 800
+    assert judge.undeclared(sent, measures, ()) == []
+    assert judge.latest(topics["avaya.measures.state"]) == truth
+    everything = [
+        event for topic in ("avaya.measures", "streamd.connectors") for event in judge.events(topics[topic])
+    ]
+    assert judge.missing_numbers(everything) == {}
+    assert judge.contradictions(everything) == []
+    assert topics["streamd.dead-letter"] == []
+    assert [hole["cause"] for hole in judge.gaps(topics["streamd.gaps"])].count("new_spool") == 4
