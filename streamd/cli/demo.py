@@ -15,7 +15,7 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="show the main job: embedded Kafka, simulators, the real daemon",
-        description="Run an embedded Kafka, a simulator of each vendor and the real daemon, and count on Kafka.",
+        description="Run an embedded Kafka, a simulator of each vendor and the daemon; count on Kafka.",
     )
     parser.add_argument("--seconds", type=float, default=20.0, metavar="N", help="how long (default: 20)")
     parser.add_argument(
