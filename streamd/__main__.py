@@ -20,14 +20,14 @@ OK, FAILED, USAGE, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 78, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 78 when the configuration that it reads is bad, with every mistake on stderr.
 
-    What libraries warn about goes to stderr, until the command itself configures the log otherwise.
+    The log is silent, for a command says itself what went wrong, until it configures the log otherwise.
     """
     parser, owners = _parser()
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
         return USAGE
-    with telemetry.configure(descriptor=2, level="warning"):
+    with telemetry.configure(descriptor=2, level="critical"):
         try:
             return int(owners[args.command].run(args))
         except ConfigError as error:

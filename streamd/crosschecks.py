@@ -114,7 +114,7 @@ def check_connector(config: ConnectorConfig, path: str) -> Iterator[Problem]:
     """Find what is wrong in the keys that every connector has."""
     yield from check_files(path, config.ca_file, config.certificate_file, config.key_file)
     if config.retry_min_seconds > config.retry_max_seconds:
-        yield Problem(f"{path}.retry_min_seconds", "must not be above retry_max_seconds")
+        yield Problem(f"{path}.retry_max_seconds", "must not be below retry_min_seconds")
     if config.proxy is not None:
         yield from _check_proxy(config.proxy, f"{path}.proxy")
     yield from _check_privacy(config.privacy, f"{path}.privacy")

@@ -54,8 +54,8 @@ class Ration(logging.Filter):
 class LibraryHandler(logging.Handler):
     """Hand each record to `write` as an event with the keys `event`, `level`, `logger`."""
 
-    def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, write: Callable[[dict[str, Any]], None], threshold: int = logging.WARNING) -> None:
+        super().__init__(max(threshold, logging.WARNING))
         self._write = write
         self.addFilter(Ration())
 

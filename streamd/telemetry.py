@@ -28,6 +28,7 @@ from streamd.redaction import cleaned, redact
 __all__ = ["Logging", "Metrics", "configure", "logger", "noteworthy", "redact"]
 
 Level = Literal["debug", "info", "warning", "error"]
+Threshold = Literal["debug", "info", "warning", "error", "critical"]
 # journald cuts a stream line at 48 KiB (journald.conf(5), LineMax), which would break its JSON.
 LONGEST_LINE = 40_000
 
@@ -65,8 +66,10 @@ class Logging:
         self.close()
 
 
-def configure(*, descriptor: int = 1, text: bool | None = None, level: Level = "info") -> Logging:
+def configure(*, descriptor: int = 1, text: bool | None = None, level: Threshold = "info") -> Logging:
     """Send the log to `descriptor` from now on: JSON lines, or text where that is a terminal.
+
+    Below `level` nothing is written, of libraries' words also nothing below a warning.
 
     Loggers that were bound before keep the configuration that they were bound under.
     """
@@ -81,7 +84,7 @@ def configure(*, descriptor: int = 1, text: bool | None = None, level: Level = "
         # A logger is bound once per connector and no event is logged each: there is nothing to gain.
         cache_logger_on_first_use=False,
     )
-    handler = LibraryHandler(lambda event: pipe.put(render(_processed(chain, event))))
+    handler = LibraryHandler(lambda event: pipe.put(render(_processed(chain, event))), threshold)
     handler.install()
     configured = Logging(pipe, handler)
     atexit.register(configured.close)
