@@ -1,0 +1,177 @@
+"""TCP streams, with or without TLS and proxy, that say what has been read of them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Awaitable
+from time import monotonic
+from typing import NamedTuple
+
+import trio
+
+from streamd.errors import Rejected, Transient
+from streamd.transport.proxy import ask_tunnel, parse_proxy, place
+from streamd.transport.tls import certificate_refusal
+
+RECEIVE_BYTES = 262_144
+SEND_SECONDS = 10.0
+
+# A peer that vanished is noticed in about 30 s: unanswered probes on a silent link, unacknowledged
+# bytes on a busy one.
+SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+)
+
+
+class Watched(trio.abc.Stream):
+    """A TCP stream that keeps the proof of what was read from it; TLS stands on top of it.
+
+    `last_bytes_at`: monotonic seconds at which bytes last came (the connecting, before any did).
+    `drained_at`: monotonic seconds; all bytes that had reached this host before it were taken by the layer
+    above, which had also done with them: it is set when that layer asks again and the kernel had no more.
+    `fault`: how the stream ended, in words; None while it is up.
+    A send that the peer does not take within `send_seconds` breaks the stream; one into a connection that
+    the peer has cut is told by `receive_some` alone.
+    """
+
+    def __init__(self, stream: trio.SocketStream, send_seconds: float = SEND_SECONDS) -> None:
+        self._stream = stream
+        self._send_seconds = send_seconds
+        self.last_bytes_at = self.drained_at = monotonic()
+        self._empty_at = self.drained_at
+        self.fault: str | None = None
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        # Only a new call proves that the layer above has worked off what the last one returned.
+        self.drained_at = self._empty_at
+        before = monotonic()
+        if not self._stream.socket.is_readable():
+            self.drained_at = self._empty_at = before
+            await self._wait_readable()
+            before = monotonic()
+        asked = max_bytes or RECEIVE_BYTES
+        try:
+            data = await self._stream.receive_some(asked)
+        except trio.BrokenResourceError as error:
+            self.fault = _words(error)
+            raise
+        if len(data) < asked:
+            self._empty_at = before
+        if data:
+            self.last_bytes_at = monotonic()
+        else:
+            self.drained_at = before
+            self.fault = self.fault or "end of stream"
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        with trio.move_on_after(self._send_seconds) as deadline:
+            try:
+                await self._stream.send_all(data)
+            except trio.BrokenResourceError as error:
+                # Raised here, it would make TLS and trio-websocket drop what the peer sent before it left,
+                # and the peer's reason with it: the reading meets the same end, after all of that.
+                self.fault = self.fault or _words(error)
+        if deadline.cancelled_caught:
+            self.fault = f"the peer took no bytes for {self._send_seconds:g} s"
+            raise trio.BrokenResourceError(self.fault)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def _wait_readable(self) -> None:
+        try:
+            await trio.lowlevel.wait_readable(self._stream.socket)
+        except trio.ClosedResourceError:
+            self.fault = self.fault or "closed here"
+            raise
+
+
+class Opened(NamedTuple):
+    """`stream` to read and write, `watch` at its TCP level; closing `stream` closes both."""
+
+    stream: trio.abc.Stream
+    watch: Watched
+
+
+async def open_tcp_stream(
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    proxy: str | None = None,
+    timeout: float,  # noqa: ASYNC109 -- one deadline over all the steps, mapped to Transient here
+) -> Opened:
+    """Connect to `host:port`, through `proxy` (`http://…`) where given, with the TLS handshake done.
+
+    `timeout` bounds all of it, in seconds. `server_hostname` is the name in the certificate, `host` unless
+    given. Raises Rejected for certificates and for a proxy that refuses us, Transient for the rest.
+    """
+    try:
+        with trio.fail_after(timeout):
+            return await _open(host, port, tls, server_hostname or host, proxy)
+    except trio.TooSlowError as error:
+        raise Transient(f"{place(host, port)} could not be reached within {timeout:g} s") from error
+
+
+async def _open(
+    host: str, port: int, tls: ssl.SSLContext | None, server_hostname: str, proxy: str | None
+) -> Opened:
+    via = parse_proxy(proxy) if proxy is not None else None
+    watch = await _connect(via.host, via.port) if via is not None else await _connect(host, port)
+    try:
+        if via is not None:
+            await _mapped(place(via.host, via.port), ask_tunnel(watch, via, host, port))
+        if tls is None:
+            return Opened(watch, watch)
+        # https_compatible: servers and balancers end TLS by closing TCP, and we never wait for a goodbye.
+        secured = trio.SSLStream(watch, tls, server_hostname=server_hostname, https_compatible=True)
+        await _mapped(place(host, port), secured.do_handshake())
+    except BaseException:
+        await trio.aclose_forcefully(watch)
+        raise
+    return Opened(secured, watch)
+
+
+async def _connect(host: str, port: int) -> Watched:
+    try:
+        stream = await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise Transient(f"cannot connect to {place(host, port)}: {_words(error)}") from error
+    for level, option, value in SOCKET_OPTIONS:
+        stream.setsockopt(level, option, value)
+    return Watched(stream)
+
+
+async def _mapped(where: str, step: Awaitable[None]) -> None:
+    try:
+        await step
+    except trio.BrokenResourceError as error:
+        refusal = certificate_refusal(error)
+        if refusal is not None:
+            raise Rejected(f"{where}: {refusal}") from error
+        raise Transient(f"{where}: {_words(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    """Say why a network call failed: the system's or OpenSSL's words, never an address or a URL."""
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, BaseExceptionGroup):
+            current = current.exceptions[0]
+        if isinstance(current, ssl.SSLError):
+            return f"TLS: {current.reason or 'broken'}"
+        if isinstance(current, OSError) and current.strerror:
+            return current.strerror
+        current = current.__cause__
+    return "connection lost"
