@@ -15,11 +15,11 @@ from msgspec import Struct
 from streamd.connectors.avaya.catalogue import Typing
 from streamd.connectors.avaya.normalise import (
     Identity,
+    MeasureData,
     absent,
     merged_state,
     tombstone,
 )
-from streamd.connectors.avaya.wire import MeasureMessage
 from streamd.keyed_set import KeyedSet
 from streamd.model import Event, State
 
@@ -75,24 +75,18 @@ class MergedMeasures:
             row.settled = False
             row.overlay = None
 
-    def apply(
-        self,
-        message: MeasureMessage,
-        key: str,
-        received: datetime,
-        typing: Typing,
-        items: Items,
-        changes: Changes,
-    ) -> None:
-        """Merge one message; append the state to publish, if any, and the change of the key set, if any."""
-        if message.event_action == "DELETE":
-            self._delete(key, received, message.account_id, items, changes)
+    def apply(self, event: Event, typing: Typing, items: Items, changes: Changes) -> None:
+        """Merge one event; append the state to publish, if any, and the change of the key set, if any."""
+        data: MeasureData = event.data
+        key = event.key
+        if data.event_action == "DELETE":
+            self._delete(key, event.received, event.tenant, items, changes)
             return
         if self._keys.seen(key):
-            self._add(message, key, changes)
+            self._add(data, key, changes)
         row = self._rows[key]
-        measures = message.measures
-        if message.payload_type == "INITIALIZING":
+        measures, typed = data.measures, data.measures_typed
+        if data.payload_type == "INITIALIZING":
             row.settled, row.overlay = True, None
             changed = _replace(row, measures)
         else:
@@ -101,11 +95,13 @@ class MergedMeasures:
                 # A partial LIVE on top of a row from before the gap would be a state that never was.
                 if self._filling:
                     return
-            merged, measures = _merged(row.merged, measures)
+            merged, whole = _merged(row.merged, measures)
             changed = merged != row.merged
             row.merged = merged
+            if changed and len(whole) != len(measures):
+                measures, typed = whole, typing.typed(whole)
         if changed:
-            items.append(merged_state(_identity_of(message), measures, key, received, typing))
+            items.append(merged_state(data, measures, typed, key, event.received))
 
     def end_filling(self, proven: bool, received: datetime, typing: Typing, items: Items) -> None:
         """End the waiting for snapshot values, once the snapshot is over and again once it is proven.
@@ -125,7 +121,7 @@ class MergedMeasures:
                 measures = _decode_measures(row.merged) | overlay
             if _replace(row, measures):
                 identity = _decode_identity(row.identity)
-                items.append(merged_state(identity, measures, key, received, typing))
+                items.append(merged_state(identity, measures, typing.typed(measures), key, received))
 
     def retire(self, received: datetime, items: Items, changes: Changes) -> Retirement:
         """Declare gone what the proven snapshot lacks, unless that is too much to be believed at once.
@@ -144,8 +140,10 @@ class MergedMeasures:
             self._delete(key, received, identity.account_id, items, changes)
         return Retirement(retired=len(going), doubted=len(self._doubted))
 
-    def _add(self, message: MeasureMessage, key: str, changes: Changes) -> None:
-        identity = _encode(_identity_of(message))
+    def _add(self, data: MeasureData, key: str, changes: Changes) -> None:
+        identity = _encode(
+            Identity(data.account_id, data.event_source_id, data.measure_producer_id, data.keys)
+        )
         self._rows[key] = Row(identity, settled=True)
         changes[self._prefix + key] = identity
 
@@ -168,10 +166,6 @@ class MergedMeasures:
 def prefix(producer: str) -> str:
     """Give the beginning of the names in the keyed state that hold a producer's key set."""
     return f"key/{producer}/"
-
-
-def _identity_of(message: MeasureMessage) -> Identity:
-    return Identity(message.account_id, message.event_source_id, message.measure_producer_id, message.keys)
 
 
 def _replace(row: Row, measures: dict[str, str]) -> bool:

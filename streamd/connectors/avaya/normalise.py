@@ -150,16 +150,20 @@ def absent(identity: Identity, key: str, received: datetime) -> Event:
 
 
 def merged_state(
-    identity: Identity, measures: dict[str, str], key: str, received: datetime, typing: Typing
+    identity: Identity | MeasureData,
+    measures: dict[str, str],
+    typed: dict[str, Typed],
+    key: str,
+    received: datetime,
 ) -> State:
-    """Make the state of a key from its merged measures."""
+    """Make the state of a key from its merged measures and their typed copy."""
     data = MeasureStateData(
         identity.account_id,
         identity.event_source_id,
         identity.measure_producer_id,
         identity.keys,
         measures,
-        typing.typed(measures),
+        typed,
     )
     return State(MEASURES_STATE, MEASURES, key, STATE, data, received, key, identity.account_id)
 

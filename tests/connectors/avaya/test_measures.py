@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamd.connectors.avaya.catalogue import Typing
 from streamd.connectors.avaya.measures import MergedMeasures, prefix
+from streamd.connectors.avaya.normalise import normalise
 from streamd.connectors.avaya.wire import MeasureMessage
 from streamd.model import Event, State
 
@@ -53,7 +54,7 @@ class Table:
             event_action=action,  # type: ignore[arg-type]
             measures=measures,
         )
-        self.measures.apply(message, key, RECEIVED, Typing(), items, changes)
+        self.measures.apply(normalise(message, key, RECEIVED, Typing()), Typing(), items, changes)
         self.take(items, changes)
 
     def snapshot(self, key: str, **measures: str) -> None:
@@ -200,10 +201,11 @@ def test_the_key_set_is_written_only_when_a_row_comes_or_goes() -> None:
     items: list[Event | State] = []
     changes: dict[str, bytes | None] = {}
     message = MeasureMessage(keys={"queueId": "a"}, payload_type="LIVE", event_action="UPSERT")
-    table.measures.apply(message, "a", RECEIVED, Typing(), items, changes)
+    event = normalise(message, "a", RECEIVED, Typing())
+    table.measures.apply(event, Typing(), items, changes)
     assert set(changes) == {prefix(PRODUCER) + "a"}
     changes.clear()
-    table.measures.apply(message, "a", RECEIVED, Typing(), items, changes)
+    table.measures.apply(event, Typing(), items, changes)
     assert changes == {}
 
 

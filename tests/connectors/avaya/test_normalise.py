@@ -174,7 +174,7 @@ def test_a_key_that_the_snapshot_lacks_is_deleted_with_the_reason() -> None:
 
 def test_a_state_has_all_that_is_known_of_the_row() -> None:
     identity = Identity("ABCDEF", "IXCC_1.0.0", "Agent_itd_1.0.0", {"agentId": "a"})
-    state = merged_state(identity, {"Offered": "42"}, "k", RECEIVED, TYPING)
+    state = merged_state(identity, {"Offered": "42"}, {"Offered": 42}, "k", RECEIVED)
     assert (state.type, state.of.topic) == ("streamd.measure.state", "avaya.measures")
     assert msgspec.to_builtins(state.data) == {
         "account_id": "ABCDEF",
