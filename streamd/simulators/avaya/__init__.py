@@ -18,7 +18,7 @@ Choices that no document settles and that have no switch of their own, all infer
 - After a refusal the socket is closed with `close-code`; the peer has two seconds to answer the close.
 - A second frame that is no authentication is treated as a second authentication (row 9).
 - The upgrade wants no header of its own. Websocket extensions are declined. Data and text frames do not
-  count as pings. Deleted or expired subscriptions stay listed as INACTIVE, deleted ones not at all.
+  count as pings. Expired subscriptions stay listed as INACTIVE, deleted ones are gone.
 - LIVE for an agent holds the 14 measures of the seed's example and what else changed; LIVE for a queue the
   counters that changed. A key that is new comes as LIVE with all its measures. DELETE has no measures.
 - Durations are milliseconds, TIME_IN_STATE epoch milliseconds.

@@ -8,6 +8,7 @@ import msgspec
 
 from streamd.simulators.avaya.service import Service
 from streamd.simulators.avaya.subscriptions import Subscription
+from streamd.simulators.avaya.validation import UNREADABLE
 
 CONFIRMED = "CONNECTION_CONFIRMED"
 INVALID_TOKEN = "CONNECTION_FAILED_INVALID_TOKEN"  # noqa: S105 - a status word of the protocol
@@ -72,7 +73,7 @@ def reply(service: Service, status: str) -> bytes:
 def _decode(text: str) -> dict[str, Any] | None:
     try:
         frame = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     if not isinstance(frame, dict) or frame.get("event") != "authentication":
         return None

@@ -34,22 +34,26 @@ async def serve(options: AvayaOptions) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return 0, or 78 when an argument cannot be used."""
-    options = _options(_parser().parse_args(arguments))
+    options, code = _options(_parser().parse_args(arguments)), 0
     try:
         trio.run(_until_signalled, options)
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return 78
-    return 0
+    except* ConfigError as group:
+        for error in group.exceptions:
+            sys.stderr.write(f"{error}\n")
+        code = 78
+    return code
 
 
 async def _until_signalled(options: AvayaOptions) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
+        await serve(options)
+
+
+async def _cancel_on_signal(scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
-            nursery.start_soon(serve, options)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                break
+        async for _ in signals:
+            scope.cancel()
 
 
 def _parser() -> argparse.ArgumentParser:

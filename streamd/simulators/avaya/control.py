@@ -18,8 +18,9 @@ from streamd.errors import ConfigError
 from streamd.simulators.avaya import commands
 from streamd.simulators.avaya.http import Request, Response, ok
 from streamd.simulators.avaya.service import Service
+from streamd.simulators.avaya.validation import UNREADABLE
 
-_REFUSED = (ConfigError, msgspec.DecodeError, KeyError, TypeError, ValueError)
+_REFUSED = (ConfigError, *UNREADABLE, AttributeError, KeyError, TypeError, ValueError)
 
 
 class Control:
@@ -73,9 +74,9 @@ class Control:
             case "log":
                 since, limit = int(request.query.get("since", "0")), int(request.query.get("limit", "100000"))
                 entries = service.log.entries[since : since + limit]
-                return {"entries": [entry._asdict() for entry in entries], "next": since + len(entries)}
+                return {"entries": entries, "next": since + len(entries)}
             case "requests":
-                return [entry._asdict() for entry in service.requests]
+                return list(service.requests)
             case "faults":
                 return {"faults": service.faults.written}
             case "state":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
+from msgspec import Struct
 
 from streamd.simulators.avaya.population import Keys
 from streamd.simulators.avaya.wire import Message
 
 
-class LogEntry(NamedTuple):
+class LogEntry(Struct, frozen=True, gc=False):
     """One data message that was handed to a socket; whether the peer read it nobody here can know.
 
     `sent_at` is time.time(); `socket` counts the simulator's websockets from 1; `marker` is
@@ -30,7 +31,7 @@ class LogEntry(NamedTuple):
     odd: bool
 
 
-class RequestEntry(NamedTuple):
+class RequestEntry(Struct, frozen=True):
     """One HTTP request: never a header, never a body, so never a token."""
 
     at: float
@@ -64,7 +65,7 @@ class MessageLog:
         if self._keep:
             self.entries += entries
         if self._file is not None:
-            self._file.write(b"".join(msgspec.json.encode(entry._asdict()) + b"\n" for entry in entries))
+            self._file.write(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
             self._file.flush()
 
     def close(self) -> None:

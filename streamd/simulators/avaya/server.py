@@ -10,7 +10,7 @@ import h11
 import trio
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection
-from wsproto.events import Request as WebsocketRequest
+from wsproto.utilities import RemoteProtocolError
 
 from streamd.simulators.avaya.control import Control
 from streamd.simulators.avaya.http import Request, Response
@@ -60,22 +60,26 @@ class Server:
             head = await _next_event(connection, stream)
             if not isinstance(head, h11.Request):
                 return
-            if _is_upgrade(head) and not self._service.faults.spend("upgrade-503"):
-                await self._serve_websocket(stream, connection, head)
+            endpoint = _ENDPOINT.fullmatch(_path(head)) if _is_upgrade(head) else None
+            refused = endpoint is not None and self._service.faults.spend("upgrade-503")
+            if endpoint is not None and not refused:
+                await self._serve_websocket(stream, connection, head, endpoint["subscription"] or "")
                 return
-            body = await _read_body(connection, stream)
-            await self._answer(connection, stream, _request(head, body))
+            request = _request(head, await _read_body(connection, stream))
+            response = (
+                Response(503, b"no upstream", "text/plain") if refused else await self._respond(request)
+            )
+            await self._send(connection, stream, response)
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
 
-    async def _answer(self, connection: h11.Connection, stream: Stream, request: Request) -> None:
+    async def _respond(self, request: Request) -> Response:
         if request.path.startswith(_CONTROL_PREFIX):
-            response = await self._control.respond(request)
-        elif "upgrade" in request.headers.get("connection", "").lower():
-            response = Response(503, b"no upstream", "text/plain")
-        else:
-            response = self._rest.respond(request)
+            return await self._control.respond(request)
+        return self._rest.respond(request)
+
+    async def _send(self, connection: h11.Connection, stream: Stream, response: Response) -> None:
         if response.reset:
             raise _Hangup(reset=True)
         half = len(response.body) // 2 if response.drip_seconds else len(response.body)
@@ -87,24 +91,27 @@ class Server:
         if end:
             await stream.send_all(end)
 
-    async def _serve_websocket(self, stream: Stream, connection: h11.Connection, head: h11.Request) -> None:
-        path = _ENDPOINT.fullmatch(urlsplit(head.target.decode("ascii", "replace")).path)
-        if path is None:
-            await _read_body(connection, stream)
-            await self._answer(connection, stream, _request(head, b""))
-            return
+    async def _serve_websocket(
+        self, stream: Stream, connection: h11.Connection, head: h11.Request, subscription: str
+    ) -> None:
         websocket = WSConnection(ConnectionType.SERVER)
-        websocket.initiate_upgrade_connection(list(head.headers.raw_items()), head.target.decode("ascii"))
-        assert all(isinstance(event, WebsocketRequest) for event in websocket.events())
+        try:
+            websocket.initiate_upgrade_connection(list(head.headers.raw_items()), _path(head))
+        except RemoteProtocolError as error:  # no key, or not version 13
+            raise _Hangup(reset=False) from error
         await stream.send_all(websocket.send(AcceptConnection()))
         early, _ = connection.trailing_data
         if early:
             websocket.receive_data(early)
-        await Session(self._service, stream, websocket, path["subscription"] or "").run()
+        await Session(self._service, stream, websocket, subscription).run()
 
 
 def _is_upgrade(head: h11.Request) -> bool:
     return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in head.headers)
+
+
+def _path(head: h11.Request) -> str:
+    return urlsplit(head.target.decode("ascii", "replace")).path
 
 
 def _request(head: h11.Request, body: bytes) -> Request:

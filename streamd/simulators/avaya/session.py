@@ -6,7 +6,6 @@ writes, so frames are never torn.
 
 from __future__ import annotations
 
-import enum
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,22 +18,13 @@ from wsproto.utilities import RemoteProtocolError
 
 from streamd.simulators.avaya import authentication, feed, wire
 from streamd.simulators.avaya.outgoing import Outgoing
+from streamd.simulators.avaya.phase import TALKING, Phase
 from streamd.simulators.avaya.service import Service
 from streamd.simulators.avaya.snapshot import send_snapshot
 from streamd.simulators.avaya.stream import Stream, hang_up, transport
 from streamd.simulators.avaya.subscriptions import Subscription
 
 _CLOSE_SECONDS = 2.0  # how long the peer has to answer our close frame
-
-
-class Phase(enum.Enum):
-    UNAUTHENTICATED = "unauthenticated"
-    SNAPSHOT = "snapshot"
-    LIVE = "live"
-    SILENT = "silent"  # expired with `expiry-silent`: pongs only
-    DEAD = "dead"  # `half-open`: not even a FIN
-    CLOSING = "closing"
-    ENDED = "ended"
 
 
 class Session:
@@ -119,7 +109,7 @@ class Session:
                 if event.message_finished:
                     text, self._text = "".join(self._text), []
                     self._handle_text(text)
-            case BytesMessage():
+            case BytesMessage() if self.phase in TALKING:
                 self._refuse(authentication.CONSTRAINT_VIOLATION)
             case CloseConnection():
                 self._handle_close(event)
@@ -134,7 +124,8 @@ class Session:
 
     async def _pong_late(self, pong: bytes, seconds: float) -> None:
         await trio.sleep(seconds)
-        self.outgoing.say(pong)
+        if self.phase is not Phase.CLOSING:
+            self.outgoing.say(pong)
 
     def _handle_close(self, event: CloseConnection) -> None:
         self._peer_closed = True
@@ -145,19 +136,16 @@ class Session:
         self._enter_closing()
 
     def _handle_text(self, text: str) -> None:
-        if self.phase not in (Phase.UNAUTHENTICATED, Phase.SNAPSHOT, Phase.LIVE):
+        if self.phase not in TALKING:
             return
-        now = trio.current_time()
-        if self.subscription is None:
-            status, found = authentication.judge(self._service, text, self._url_subscription, now)
-            self._answer_authentication(status, found)
-        elif self._service.faults.has("reauth-closes"):
+        if self.subscription is not None and self._service.faults.has("reauth-closes"):
             self.close()
-        elif not self._service.faults.has("reauth-ignored"):
+        elif self.subscription is None or not self._service.faults.has("reauth-ignored"):
+            now = trio.current_time()
             status, found = authentication.judge(self._service, text, self._url_subscription, now)
-            self._answer_again(status, found)
+            (self._answer if self.subscription is None else self._answer_again)(status, found)
 
-    def _answer_authentication(self, status: str, found: Subscription | None) -> None:
+    def _answer(self, status: str, found: Subscription | None) -> None:
         if status == authentication.NO_REPLY:
             return
         if found is not None and not authentication.take_place(self._service, found):
@@ -232,11 +220,7 @@ class Session:
         assert self.subscription is not None, "data goes to confirmed sockets only"
         self.sent += len(messages)
         self._service.log.sent(time.time(), self.subscription.id, self.number, messages)
-        if self._service.faults.has("fragmented"):
-            return wire.fragmented_frames(messages)
-        return (
-            wire.array_frames(messages) if self._service.faults.has("array-frames") else wire.frames(messages)
-        )
+        return wire.framing(self._service.faults)(messages)
 
     # Time
 

@@ -10,6 +10,9 @@ import msgspec
 
 from streamd.simulators.avaya.http import Violation
 
+# What msgspec raises on bytes that are no JSON (LIBRARIES.md section 5).
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _ACCOUNT = "^[a-zA-Z]{6}$"
 _NULL, _SIZE, _PATTERN, _ENUM, _UNKNOWN = 20002, 20003, 20006, 20007, 20008  # only 20002, 20006 are published
 
@@ -27,7 +30,7 @@ def create_violations(body: bytes, producers: Collection[str]) -> tuple[dict[str
     """
     try:
         asked = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         asked = None
     if not isinstance(asked, dict):
         return {}, [Violation("body", "must be a JSON object", _PATTERN)]

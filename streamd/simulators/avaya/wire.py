@@ -7,12 +7,13 @@ them. Field order is the seed's, JSON is compact.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from streamd.simulators.avaya.faults import Faults
 from streamd.simulators.avaya.population import Keys, Measures
 
 INITIALIZING, LIVE = "INITIALIZING", "LIVE"
@@ -89,6 +90,13 @@ def _head(account: str, source: str, producer: str, keys: Keys, payload_type: st
         "payloadType": payload_type,
     }
     return _json(fields)[:-1]
+
+
+def framing(faults: Faults) -> Callable[[Sequence[Message]], list[bytes]]:
+    """Return how messages are put into frames."""
+    if faults.has("fragmented"):
+        return fragmented_frames
+    return array_frames if faults.has("array-frames") else frames
 
 
 def frames(messages: Iterable[Message]) -> list[bytes]:
