@@ -67,17 +67,17 @@ class Daemon:
         self.config = config
         self.metrics = Metrics()
         self.runtimes: dict[str, Runtime] = {}
-        specs = topic_specs(config)
+        self._specs = topic_specs(config)
         self.spool = Spool(
             store,
             prefix=config.kafka.topic_prefix,
             envelope=Envelope(store.epoch, config.kafka.cloudevents_mode),
-            partitions=lambda topic: specs[topic].partitions if topic in specs else config.kafka.partitions,
+            partitions=self._configured_partitions,
             clock=self.clock,
         )
-        self.kafka = Kafka(config.kafka, specs)
+        self.kafka = Kafka(config.kafka, self._specs)
         self.pipeline = Pipeline(self.spool, self.kafka, config.kafka.topic_prefix, self.clock)
-        self.pipeline.serve(specs.keys() | self.spool.topics())
+        self.pipeline.serve(self._specs.keys() | self.spool.topics())
         self.stopping = trio.Event()
         self._path = path
         self._notifier = notifier
@@ -102,6 +102,10 @@ class Daemon:
                 await self._drain()
             core.cancel_scope.cancel()
         log.info("stopped")
+
+    def _configured_partitions(self, topic: str) -> int:
+        spec = self._specs.get(topic)
+        return spec.partitions if spec else self.config.kafka.partitions
 
     async def _drain(self) -> None:
         with trio.move_on_after(_GOODBYE_SECONDS):
@@ -186,7 +190,8 @@ class Daemon:
         self.config = Config(
             self.config.kafka, self.config.spool, self.config.ingress, self.config.admin, new.connectors
         )
-        self.pipeline.serve(topic_specs(self.config))
+        self._specs.update(topic_specs(self.config))
+        self.pipeline.serve(self._specs)
         for name, runtime in self.runtimes.items():
             self.spool.usage(name).share = connector_share(self.config, name)
             runtime.nudge.give()

@@ -1,0 +1,207 @@
+"""What every connector must hold to. It finds the vendors by itself; a new one is tested by being there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import structlog
+import trio
+
+from streamd import events
+from streamd.clock import SystemClock
+from streamd.cloudevents import Envelope
+from streamd.config import Config
+from streamd.configfile import load
+from streamd.model import CORE_STREAMS, Record
+from streamd.registry import all_types
+from streamd.runtime import Runtime
+from streamd.schema import json_schemas
+from streamd.spool.directory import DATABASE
+from streamd.spool.spool import Spool
+from streamd.spool.store import Store
+from streamd.telemetry import Metrics
+
+VENDORS = sorted(all_types())
+RATE = 200.0
+
+
+class Bench:
+    """One connector on a real spool; no Kafka, so that all it accepted can be read back."""
+
+    def __init__(self, spool: Spool, store: Store, runtime: Runtime) -> None:
+        self.spool = spool
+        self.store = store
+        self.runtime = runtime
+
+    async def until(self, condition: Callable[[], bool], within: float = 20.0) -> None:
+        with trio.fail_after(within):
+            while not condition():
+                await trio.sleep(0.02)
+
+    async def until_state(self, state: str) -> None:
+        await self.until(lambda: self.runtime.status.state == state)
+
+    def records(self) -> list[tuple[str, Record]]:
+        """Give (topic, record) of all that was accepted, in the order of acceptance."""
+        rows = [
+            row
+            for size in self.store.lanes()
+            for row in self.store.rows_after(size.topic, size.partition, 0, 2**62, 2**62)
+        ]
+        rows.sort(key=lambda row: row.id)
+        return [(row.topic, record) for row in rows for record in row.records or ()]
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(record.value) for _, record in self.records() if record.value is not None]
+
+
+@contextmanager
+def opened(directory: Path, table: str) -> Iterator[tuple[Config, Spool, Store]]:
+    file = directory / "streamd.toml"
+    file.write_text(f"[kafka]\nbootstrap_servers = ['127.0.0.1:1']\n{table}")
+    config = load(file).config
+    store = Store(directory / DATABASE, 2**30, SystemClock().now())
+    spool = Spool(
+        store,
+        prefix="contact-center",
+        envelope=Envelope(store.epoch, "structured"),
+        partitions=lambda topic: 6,
+        clock=SystemClock(),
+    )
+    try:
+        yield config, spool, store
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def bench(vendor: str, directory: Path, table: str) -> AsyncIterator[Bench]:
+    """Run the vendor's connector from `table` until the block is left; then its goodbye is in the spool too."""
+    with opened(directory, table) as (config, spool, store):
+        [(name, connector)] = config.connectors.items()
+        runtime = Runtime(
+            name,
+            all_types()[vendor],
+            connector,
+            spool=spool,
+            share=2**28,
+            clock=SystemClock(),
+            log=structlog.get_logger().bind(connector=name),
+            counters=Metrics().for_connector(name, vendor),
+        )
+        async with trio.open_nursery() as core:
+            core.start_soon(spool.write)
+            async with trio.open_nursery() as connectors:
+                connectors.start_soon(runtime.run)
+                yield Bench(spool, store, runtime)
+                connectors.cancel_scope.cancel()
+            await spool.flush()
+            core.cancel_scope.cancel()
+
+
+def open_demo(vendor: str) -> Any:
+    return importlib.import_module(f"streamd.simulators.{vendor}.demo").open_demo(RATE)
+
+
+def types_of(found: list[dict[str, Any]]) -> list[str]:
+    return [event["type"].removeprefix("streamd.connector.") for event in found]
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_it_connects_goes_live_and_its_first_gap_claims_nothing(vendor: str, tmp_path: Path) -> None:
+    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+        await on_bench.until_state("live")
+        found = on_bench.events()
+        moments = types_of(found)
+        assert moments.index("connected") < moments.index("live")
+        first = next(event for event in found if event["type"] == events.GAP_OPENED)
+        assert first["data"]["cause"] == "new_spool"
+        assert first["data"]["from"] is None
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_a_broken_link_is_a_gap_that_closes_and_the_connector_recovers(
+    vendor: str, tmp_path: Path
+) -> None:
+    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+        await on_bench.until_state("live")
+        await trio.sleep(1)
+        await source.disturb()
+        await on_bench.until(lambda: "lost" in types_of(on_bench.events()))
+        await on_bench.until_state("live")
+        found = on_bench.events()
+        assert "recovered" in types_of(found)
+        after = [event["data"] for event in found if event["type"] == events.GAP_CLOSED]
+        broken = [gap for gap in after if gap["cause"] != "new_spool"]
+        assert broken
+        assert all(gap["from"] < gap["to"] for gap in broken)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(
+    vendor: str, tmp_path: Path
+) -> None:
+    schemas = {schema["$id"]: schema for schema in json_schemas().values()}
+    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+        await on_bench.until_state("live")
+        await trio.sleep(1)
+        source.quiet()
+        await trio.sleep(0.5)
+        sent = {event.identity for event in source.sent()}
+    # Left: the connector said goodbye, and nothing leaves the spool without Kafka.
+    with opened(tmp_path, "") as (_, spool, store):
+        found = Bench(spool, store, on_bench.runtime).records()
+    accepted = [json.loads(record.value) for _, record in found if record.value is not None]
+    assert sent <= {source.identity(event) for event in accepted}
+    numbers: dict[str, list[int]] = {}
+    for event in accepted:
+        jsonschema.validate(event["data"], schemas[event["dataschema"]])
+        assert event["connector"] == on_bench.runtime.origin.connector
+        assert event["source"].startswith(f"/{vendor}/{event['connector']}/")
+        if "sequence" in event:
+            numbers.setdefault(event["source"], []).append(int(event["sequence"]))
+    assert all(sorted(given) == list(range(1, len(given) + 1)) for given in numbers.values())
+    assert all(record.key.startswith(f"{on_bench.runtime.origin.connector}|".encode()) for _, record in found)
+    topics = {f"contact-center.{stream.topic}" for stream in _streams(vendor, on_bench)}
+    assert {topic for topic, _ in found} <= topics
+    assert types_of(accepted)[-2:] == ["progress", "progress"]
+    assert accepted[-1]["data"]["state"] == "stopped"
+
+
+def _streams(vendor: str, on_bench: Bench) -> list[Any]:
+    return [*CORE_STREAMS, *all_types()[vendor].streams(on_bench.runtime.config)]
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+async def test_its_secrets_are_in_nothing_that_it_writes(
+    vendor: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+        await on_bench.until_state("live")
+        await source.disturb()
+        await on_bench.until(lambda: "recovered" in types_of(on_bench.events()))
+        written = b"".join(record.value or b"" for _, record in on_bench.records())
+        shown = repr(on_bench.runtime.config) + repr(on_bench.runtime.progress())
+    secrets = [line.split('"')[1] for line in source.table.splitlines() if "secret" in line or "key" in line]
+    assert secrets
+    output = capfd.readouterr()
+    for secret in secrets:
+        assert secret.encode() not in written
+        assert secret not in shown + output.out + output.err
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_its_sample_configuration_has_its_table_and_every_type_a_schema(vendor: str) -> None:
+    sample = Path(__file__).parents[2] / "config" / f"{vendor}.toml"
+    assert f'type = "{vendor}"' in sample.read_text()
+    kind = all_types()[vendor]
+    assert kind.schemas
+    assert all(name.startswith("streamd.") for name in kind.schemas)
+    assert set(kind.stream_of) <= set(kind.schemas)
