@@ -74,7 +74,10 @@ def _converted(tables: Mapping[str, Any], found: Conversion) -> Config | None:
     kafka = _kafka(tables, found)
     spool = found.struct(tables.get("spool", {}), SpoolConfig, "spool")
     admin = found.struct(tables.get("admin", {}), AdminConfig, "admin")
-    ingress = found.struct(tables["ingress"], IngressConfig, "ingress") if "ingress" in tables else None
+    ingress = None
+    if "ingress" in tables:
+        stand_in = {"listen": "", "public_url": ""}
+        ingress = found.struct(tables["ingress"], IngressConfig, "ingress", stand_in)
     connectors = _connectors(tables.get("connectors", {}), found)
     if admin is not None:
         found.add(list(crosschecks.check_admin(admin)))

@@ -171,10 +171,12 @@ def check_ingress_paths(
 
 def check_topics(kafka: KafkaConfig, connectors: Mapping[str, ConnectorConfig]) -> Iterator[Problem]:
     """See that each topic's whole name is not too long and no override changes what a topic is for."""
-    for stream in dict.fromkeys(streams(connectors)):
-        too_long = len(f"{kafka.topic_prefix}.{stream.topic}") - _LONGEST_TOPIC
-        if too_long > 0:
-            yield Problem("kafka.topic_prefix", f"is {too_long} characters too long for topic {stream.topic}")
+    needed = dict.fromkeys(streams(connectors))
+    longest = max((stream.topic for stream in needed), key=len)
+    too_long = len(f"{kafka.topic_prefix}.{longest}") - _LONGEST_TOPIC
+    if too_long > 0:
+        yield Problem("kafka.topic_prefix", f"is {too_long} characters too long for topic {longest}")
+    for stream in needed:
         override = kafka.topics.get(stream.topic)
         policy = override.config.get(CLEANUP) if override is not None else None
         if policy not in (None, stream.cleanup):
