@@ -9,6 +9,17 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+# What passes by itself while leaders change or brokers come back; all else is raised. Just after an election
+# the leader does not know yet what was acknowledged: OFFSET_NOT_AVAILABLE, no end offset may be taken then.
+PASSING = {
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+}
+
 
 class Record(NamedTuple):
     """A record as Kafka has it; `timestamp` in milliseconds since 1970."""
@@ -43,7 +54,7 @@ def consume_all(
         }
     )
     try:
-        waiting = _end_offsets(consumer, records, seconds)
+        waiting = _end_offsets(consumer, records, deadline)
         consumer.assign([TopicPartition(topic, part, OFFSET_BEGINNING) for topic, part in waiting])
         while waiting:
             if time.monotonic() > deadline:
@@ -55,31 +66,44 @@ def consume_all(
     return records
 
 
-def _end_offsets(consumer: Consumer, topics: Iterable[str], seconds: float) -> dict[tuple[str, int], int]:
+def _end_offsets(consumer: Consumer, topics: Iterable[str], deadline: float) -> dict[tuple[str, int], int]:
     """Return the end offset of every partition that has records."""
-    known = consumer.list_topics(timeout=seconds).topics
+    known = consumer.list_topics(timeout=deadline - time.monotonic()).topics
     ends = {}
     for topic in topics:
         for partition in known[topic].partitions if topic in known else ():
-            watermarks = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
-            if watermarks is None:
-                raise TimeoutError(f"no end offset of {topic}[{partition}] in {seconds} s")
-            low, high = watermarks
+            low, high = _watermarks(consumer, TopicPartition(topic, partition), deadline)
             if high > low:
                 ends[topic, partition] = high
     return ends
 
 
+def _watermarks(consumer: Consumer, partition: TopicPartition, deadline: float) -> tuple[int, int]:
+    while time.monotonic() < deadline:
+        try:
+            watermarks = consumer.get_watermark_offsets(partition, timeout=5)
+        except KafkaException as refused:
+            if refused.args[0].code() not in PASSING:
+                raise
+            time.sleep(0.1)
+        else:
+            if watermarks is not None:
+                return watermarks
+    raise TimeoutError(f"no end offset of {partition}")
+
+
 def _take(message: Message, records: dict[str, list[Record]], waiting: dict[tuple[str, int], int]) -> None:
     """Keep a record below the end, and strike the partition off `waiting` where its end is reached."""
+    error = message.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        if error.code() in PASSING:
+            return
+        raise KafkaException(error)
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
     assert offset is not None
     end = waiting.get((topic, partition))
-    error = message.error()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        raise KafkaException(error)
     if end is None:
         return
     if error is None and offset < end:
