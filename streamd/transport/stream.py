@@ -11,8 +11,8 @@ from typing import NamedTuple
 import trio
 
 from streamd.errors import Rejected, Transient
+from streamd.transport.faults import certificate_refusal, fault_words
 from streamd.transport.proxy import ask_tunnel, parse_proxy, place
-from streamd.transport.tls import certificate_refusal
 
 RECEIVE_BYTES = 262_144
 SEND_SECONDS = 10.0
@@ -59,7 +59,7 @@ class Watched(trio.abc.Stream):
         try:
             data = await self._stream.receive_some(asked)
         except trio.BrokenResourceError as error:
-            self.fault = _words(error)
+            self.fault = fault_words(error)
             raise
         if len(data) < asked:
             self._empty_at = before
@@ -77,7 +77,7 @@ class Watched(trio.abc.Stream):
             except trio.BrokenResourceError as error:
                 # Raised here, it would make TLS and trio-websocket drop what the peer sent before it left,
                 # and the peer's reason with it: the reading meets the same end, after all of that.
-                self.fault = self.fault or _words(error)
+                self.fault = self.fault or fault_words(error)
         if deadline.cancelled_caught:
             self.fault = f"the peer took no bytes for {self._send_seconds:g} s"
             raise trio.BrokenResourceError(self.fault)
@@ -147,7 +147,7 @@ async def _connect(host: str, port: int) -> Watched:
     try:
         stream = await trio.open_tcp_stream(host, port)
     except OSError as error:
-        raise Transient(f"cannot connect to {place(host, port)}: {_words(error)}") from error
+        raise Transient(f"cannot connect to {place(host, port)}: {fault_words(error)}") from error
     for level, option, value in SOCKET_OPTIONS:
         stream.setsockopt(level, option, value)
     return Watched(stream)
@@ -160,18 +160,4 @@ async def _mapped(where: str, step: Awaitable[None]) -> None:
         refusal = certificate_refusal(error)
         if refusal is not None:
             raise Rejected(f"{where}: {refusal}") from error
-        raise Transient(f"{where}: {_words(error)}") from error
-
-
-def _words(error: BaseException) -> str:
-    """Say why a network call failed: the system's or OpenSSL's words, never an address or a URL."""
-    current: BaseException | None = error
-    while current is not None:
-        if isinstance(current, BaseExceptionGroup):
-            current = current.exceptions[0]
-        if isinstance(current, ssl.SSLError):
-            return f"TLS: {current.reason or 'broken'}"
-        if isinstance(current, OSError) and current.strerror:
-            return current.strerror
-        current = current.__cause__
-    return "connection lost"
+        raise Transient(f"{where}: {fault_words(error)}") from error

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 import trio
 
 from streamd.errors import ProtocolViolation, Rejected, Transient
-from streamd.transport.retry_after import retry_after_seconds
+from streamd.transport.faults import certificate_refusal
+from streamd.transport.headers import retry_after_seconds
 from streamd.transport.stream import Opened
-from streamd.transport.tls import certificate_refusal
 
 _MAX_HEAD_BYTES = 65_536
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")

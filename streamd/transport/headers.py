@@ -1,4 +1,4 @@
-"""The Retry-After header, in both of its forms."""
+"""Readings of HTTP headers that several vendors need: Retry-After and dates."""
 
 from __future__ import annotations
 
