@@ -11,7 +11,7 @@ STARS = "***"
 # Shorter than this, replacing a secret everywhere would shred the log and protect nobody.
 SHORTEST = 4
 # Tokens come and go while the daemon runs for months; one that old is long expired.
-PASSING = 256
+PASSING = 64
 LONGEST_TEXT = 8192
 DEEPEST = 10
 
@@ -25,13 +25,15 @@ _LOOKS_SECRET = re.compile(
 
 _lasting: set[str] = set()
 _passing: deque[str] = deque(maxlen=PASSING)
-_known: re.Pattern[str] | None = None
+# Longest first: one secret may be part of another. Plain searches, because compiling a pattern of some JWTs
+# would hold up the loop for milliseconds at each refresh.
+_known: tuple[str, ...] = ()
 
 
 def redact(text: str, *, passing: bool = False) -> None:
     """Have `text` replaced by stars from now on, also where it stands percent-encoded.
 
-    `passing` is for tokens that expire by themselves: only the latest 256 are remembered.
+    `passing` is for tokens that expire by themselves: only the latest 64 are remembered.
     """
     global _known
     for spelling in {text, quote(text, safe="")}:
@@ -41,14 +43,14 @@ def redact(text: str, *, passing: bool = False) -> None:
             _passing.append(spelling)
         else:
             _lasting.add(spelling)
-    longest_first = sorted({*_lasting, *_passing}, key=len, reverse=True)
-    _known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+    _known = tuple(sorted({*_lasting, *_passing}, key=len, reverse=True))
 
 
 def redacted(text: str) -> str:
     """Give the text with known secrets, and what looks like one, as stars."""
-    if _known is not None:
-        text = _known.sub(STARS, text)
+    for secret in _known:
+        if secret in text:
+            text = text.replace(secret, STARS)
     if "://" in text or "?" in text or "earer " in text or "asic " in text:
         text = _LOOKS_SECRET.sub(_hide, text)
     return text
