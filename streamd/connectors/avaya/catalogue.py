@@ -1,118 +1,66 @@
-"""What Avaya's catalogue says about measures, and how their texts become typed values.
-
-Source: Analytics Producer Management 1.0.1 (P:prod). The catalogue only types what is named in it; the
-stream is never checked against it, for names and keys differ in the wild (contract, section 3).
-"""
+"""Keep what Avaya's catalogue says of our producers; streaming never depends on it (contract, 1.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
-from math import isfinite
+from collections.abc import Iterable
 
-import msgspec
-from msgspec import Struct, field
+import trio
 
-Typed = int | float | str | None
-Convert = Callable[[str], Typed]
+from streamd.connector import Context
+from streamd.connectors.avaya.account import Account
+from streamd.connectors.avaya.config import AvayaConfig
+from streamd.connectors.avaya.flow import Flow
+from streamd.connectors.avaya.measure_types import Typing
+from streamd.errors import StreamdError
 
-_LONGEST_NUMBER = 40
-
-
-class Measure(Struct):
-    """One measure of a set."""
-
-    name: str
-    type: str = "STRING"
+RETRY_SECONDS = 300.0
 
 
-class MeasureSet(Struct):
-    """Measures that share their key names."""
+class Catalogue:
+    """The catalogue of one account, read for each producer at the start and daily from then on."""
 
-    measures: list[Measure] = field(default_factory=list)
+    def __init__(self, ctx: Context[AvayaConfig], account: Account) -> None:
+        self._ctx = ctx
+        self._account = account
+        self._due_at: dict[str, float] = {}
 
+    async def first(self, flow: Flow, producer: str) -> None:
+        """Read the producer's types if that was never tried, so that its first snapshot is typed."""
+        if producer not in self._due_at:
+            await self._read(flow, producer)
 
-class Producer(Struct, rename="camel"):
-    """A measure producer; the list call leaves the measure sets out."""
+    async def keep(self, flow: Flow, producer: str) -> None:
+        """Read the producer's types again and again, sooner after a failure."""
+        while True:
+            await trio.sleep(max(0.0, self._due_at[producer] - self._ctx.clock.monotonic()))
+            await self._read(flow, producer)
 
-    measure_producer_id: str
-    measure_sets: list[MeasureSet] = field(default_factory=list)
+    async def unknown(self, producers: Iterable[str]) -> list[str]:
+        """Say which producers the catalogue lacks, and what it has instead; nothing when it is mute."""
+        try:
+            known = await self._account.producer_ids()
+        except StreamdError as error:
+            self._ctx.log.info("catalogue_unavailable", reason=str(error))
+            return []
+        return [_unknown(producer, known) for producer in producers if known and producer not in known]
 
-
-_read_producer = msgspec.json.Decoder(Producer).decode
-
-
-def read_producer(body: bytes) -> Producer:
-    """Read one producer of the catalogue; raises msgspec.DecodeError or UnicodeDecodeError."""
-    return _read_producer(body)
-
-
-class Typing:
-    """The typed measures of one producer, compiled from its catalogue entry; empty until that is known."""
-
-    def __init__(self, sets: Iterable[MeasureSet] = ()) -> None:
-        self._converters: dict[str, Convert] = {
-            measure.name: _CONVERTERS[measure.type]
-            for one in sets
-            for measure in one.measures
-            if measure.type in _CONVERTERS
-        }
-
-    def typed(self, measures: Mapping[str, str]) -> dict[str, Typed]:
-        """Give the typed copy: numbers, and instants as RFC 3339.
-
-        A text that does not convert is left out; the raw text always stands beside. STRING needs no copy.
-        DURATION and DATE are left out too: their unit and format are not known (contract, section 3).
-        """
-        converters = self._converters
-        if not converters:
-            return {}
-        typed: dict[str, Typed] = {}
-        for name, text in measures.items():
-            convert = converters.get(name)
-            if convert is not None:
-                try:
-                    typed[name] = convert(text)
-                except ValueError:
-                    continue
-        return typed
-
-    def __repr__(self) -> str:
-        return f"Typing({len(self._converters)} measures)"
+    async def _read(self, flow: Flow, producer: str) -> None:
+        wait = RETRY_SECONDS
+        try:
+            entry = await self._account.producer(producer)
+        except StreamdError as error:
+            self._ctx.counters.count("catalogue_failures")
+            self._ctx.log.info("catalogue_unavailable", producer=producer, reason=str(error))
+        else:
+            wait = self._ctx.config.catalogue_hours * 3600.0
+            if entry is not None:
+                flow.typing = Typing(entry.measure_sets)
+            else:
+                for message in await self.unknown([producer]):
+                    self._ctx.log.warning("producer_not_in_catalogue", reason=message)
+        self._due_at[producer] = self._ctx.clock.monotonic() + wait
 
 
-@lru_cache(4096)
-def _number(text: str) -> int | float:
-    # int() and float() take more than Avaya would call a number: blanks, underscores, other digits, "nan".
-    if not text.isascii() or "_" in text or text != text.strip() or len(text) > _LONGEST_NUMBER:
-        raise ValueError("no number")
-    try:
-        return int(text)
-    except ValueError:
-        number = float(text)
-    if not isfinite(number):
-        raise ValueError("no number")
-    return number
-
-
-@lru_cache(4096)
-def _instant(text: str) -> str | None:
-    """Turn TIME_IN_STATE, an epoch in milliseconds, into RFC 3339; "0" is "not in that state".
-
-    Avaya sends when the state began, not how long it lasts; the zone is UTC as for any epoch.
-    """
-    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
-        raise ValueError("no epoch in milliseconds")
-    milliseconds = int(text)
-    if milliseconds == 0:
-        return None
-    seconds, rest = divmod(milliseconds, 1000)
-    try:
-        began = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
-    except (OverflowError, OSError) as error:
-        raise ValueError("beyond the calendar") from error
-    return began.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-_CONVERTERS: Mapping[str, Convert] = {"NUMBER": _number, "TIME_IN_STATE": _instant}
+def _unknown(producer: str, known: list[str]) -> str:
+    alike = [each for each in known if each.lower() == producer.lower()]
+    return f"{producer} is not in the catalogue, which has {', '.join(alike or known[:20])}"

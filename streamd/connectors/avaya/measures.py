@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from streamd.connectors.avaya.catalogue import Typing
+from streamd.connectors.avaya.measure_types import Typing
 from streamd.connectors.avaya.normalise import (
     Identity,
     MeasureData,

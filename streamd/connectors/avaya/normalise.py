@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from streamd.connectors.avaya.catalogue import Typed, Typing
+from streamd.connectors.avaya.measure_types import Typed, Typing
 from streamd.connectors.avaya.wire import EventAction, MeasureMessage, PayloadType
 from streamd.model import Event, Phase, State, Stream
 

@@ -27,7 +27,7 @@ CONSTRAINT_VIOLATION = "CONNECTION_FAILED_CONSTRAINT_VIOLATION"
 _COMPLAINTS = frozenset((1002, 1003, 1007, 1008))
 
 
-class Answer(Enum):
+class Verdict(Enum):
     """What an HTTP answer asks of us."""
 
     OK = auto()
@@ -39,32 +39,32 @@ class Answer(Enum):
     REFUSED = auto()
 
 
-def judge_token(status: int) -> Answer:
+def judge_token(status: int) -> Verdict:
     """Judge an answer of the token endpoint; a 401 there is about the appkey or the client's secret."""
     return _judge(status)
 
 
-def judge(status: int, detail: str) -> Answer:
+def judge(status: int, detail: str) -> Verdict:
     """Judge the answer to any other call; the problem's `detail` names the culprit of a 401 (P:err).
 
     A 404 is about the subscription where the call names one, and is refused otherwise by the caller.
     """
     if status == 401 and not detail.rstrip(". ").lower().endswith("(appkey)"):
-        return Answer.REFRESH_TOKEN
+        return Verdict.REFRESH_TOKEN
     if status == 404:
-        return Answer.GONE
+        return Verdict.GONE
     return _judge(status)
 
 
-def _judge(status: int) -> Answer:
+def _judge(status: int) -> Verdict:
     if 200 <= status < 300:
-        return Answer.OK
+        return Verdict.OK
     if status == 429:
-        return Answer.SLOW_DOWN
+        return Verdict.SLOW_DOWN
     # 408 and 425 are about this one attempt; a redirect is not Avaya's API speaking.
     if status >= 500 or status in (408, 425) or status < 400:
-        return Answer.AGAIN
-    return Answer.REFUSED
+        return Verdict.AGAIN
+    return Verdict.REFUSED
 
 
 class Next(Enum):
@@ -90,7 +90,9 @@ class Loss(Struct, frozen=True):
 
     `refused`: it is a fault, to be tried slowly. `at_once`: connect again without a wait. `backoff`: which
     try this is, for `backoff_seconds`; 0 leaves the wait to the session loop. `refresh_token`: the cached
-    token is worthless. `renew`, `check`: `:renew` or GET the subscription first. `alert`: worth a warning.
+    token is worthless. `renew`, `check`, `recreate`: `:renew`, GET, or delete and create the subscription
+    first. `alert`: worth a warning. `oversize`: our limit of a message's size is too small. `retry_after`:
+    the wait in seconds that the server asked for.
     """
 
     reason: str
@@ -100,8 +102,10 @@ class Loss(Struct, frozen=True):
     refresh_token: bool = False
     renew: bool = False
     check: bool = False
+    recreate: bool = False
     alert: bool = False
     oversize: bool = False
+    retry_after: float | None = None
 
 
 class Standing:
@@ -133,6 +137,15 @@ class Standing:
             return Loss(status, backoff=self._server_errors)
         reason = "no authentication response" if status is None else f"unknown status {status[:60]!r}"
         return Loss(reason, backoff=self._server_errors)
+
+    def on_upgrade(self, status: int, retry_after: float | None) -> Loss:
+        """Judge a refused upgrade: undocumented, so the token is suspected where HTTP would suspect it."""
+        return Loss(
+            f"upgrade refused with {status}",
+            refresh_token=status in (401, 403),
+            check=status in (401, 403, 404),
+            retry_after=retry_after,
+        )
 
     def on_close(self, code: int, by_peer: bool, now: float) -> Loss:
         """Judge the end of the socket; the codes are not documented (contract, section 2)."""

@@ -75,25 +75,37 @@ _problem = msgspec.json.Decoder(Problem).decode
 
 def read_token(body: bytes) -> Token:
     """Read the answer of the token endpoint; raises ProtocolViolation, never with the body."""
-    return _read(_token, body, "the token endpoint's answer")
+    return read_body(_token, body, "the token endpoint's answer")
 
 
 def read_subscription(body: bytes) -> Subscription:
     """Read one subscription; raises ProtocolViolation."""
-    return _read(_subscription, body, "the subscription")
+    return read_body(_subscription, body, "the subscription")
 
 
 def read_subscriptions(body: bytes) -> list[Subscription]:
-    """Read a page of the list, whatever its envelope calls it; raises ProtocolViolation."""
-    page = _read(_any, body, "the list of subscriptions")
+    """Read a page of the list; raises ProtocolViolation."""
+    return read_list(Subscription, body, "the list of subscriptions")
+
+
+def read_list(item: type[T], body: bytes, what: str) -> list[T]:
+    """Read a list, bare or in an envelope whose field names are not documented; raises ProtocolViolation."""
+    page = read_body(_any, body, what)
     if isinstance(page, dict):
         page = next((value for value in page.values() if isinstance(value, list)), [])
-    if not isinstance(page, list):
-        raise ProtocolViolation("the list of subscriptions cannot be read")
     try:
-        return msgspec.convert(page, list[Subscription], strict=False)
-    except msgspec.ValidationError as error:
-        raise ProtocolViolation("the list of subscriptions cannot be read") from error
+        return msgspec.convert(page, list[item], strict=False)  # type: ignore[valid-type]
+    except msgspec.ValidationError:
+        raise ProtocolViolation(f"{what} cannot be read") from None
+
+
+def read_body(decode: Callable[[bytes], T], body: bytes, what: str) -> T:
+    """Decode a body; raises ProtocolViolation naming it as `what`."""
+    try:
+        return decode(body)
+    except _UNREADABLE:
+        # Without the cause: msgspec quotes what it could not read, and a token may stand there.
+        raise ProtocolViolation(f"{what} cannot be read") from None
 
 
 def problem_text(body: bytes) -> str:
@@ -119,11 +131,3 @@ def _violation_codes(violations: Any) -> str:
         if isinstance(violation, dict)
     ]
     return f"{', '.join(named)}; " if named else ""
-
-
-def _read(decode: Callable[[bytes], T], body: bytes, what: str) -> T:
-    try:
-        return decode(body)
-    except _UNREADABLE:
-        # Without the cause: msgspec quotes what it could not read, and a token may stand there.
-        raise ProtocolViolation(f"{what} cannot be read") from None

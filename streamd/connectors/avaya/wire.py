@@ -76,9 +76,10 @@ def decode(frame: bytes, origin: str) -> list[Message | BadRecord]:
         return [_attempt(part, origin) for part in _parts(frame)]
 
 
-def authentication(subscription_id: str, token: str) -> bytes:
-    """Write the first frame that a client has to send; text (seed 001, "authentication")."""
-    return msgspec.json.encode({"event": "authentication", "subscriptionId": subscription_id, "token": token})
+def authentication(subscription_id: str, token: str) -> str:
+    """Write the first frame that a client has to send (seed 001, "authentication")."""
+    frame = {"event": "authentication", "subscriptionId": subscription_id, "token": token}
+    return msgspec.json.encode(frame).decode()
 
 
 def _parts(frame: bytes) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamd.connectors.avaya.catalogue import Typing
+from streamd.connectors.avaya.measure_types import Typing
 from streamd.connectors.avaya.measures import MergedMeasures, prefix
 from streamd.connectors.avaya.normalise import normalise
 from streamd.connectors.avaya.wire import MeasureMessage

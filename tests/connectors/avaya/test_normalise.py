@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.connectors.avaya.catalogue import Typing, read_producer
+from streamd.connectors.avaya.measure_types import Typing, read_producer
 from streamd.connectors.avaya.normalise import (
     ABSENT_FROM_SNAPSHOT,
     Identity,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from streamd.connectors.avaya.protocol import (
-    Answer,
     Loss,
     Next,
     Standing,
+    Verdict,
     backoff_seconds,
     judge,
     judge_subscription,
@@ -23,18 +23,18 @@ from streamd.connectors.avaya.rest import Subscription
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
-        (200, Answer.OK),
-        (400, Answer.REFUSED),
-        (401, Answer.REFUSED),
-        (403, Answer.REFUSED),
-        (404, Answer.REFUSED),
-        (429, Answer.SLOW_DOWN),
-        (500, Answer.AGAIN),
-        (503, Answer.AGAIN),
+        (200, Verdict.OK),
+        (400, Verdict.REFUSED),
+        (401, Verdict.REFUSED),
+        (403, Verdict.REFUSED),
+        (404, Verdict.REFUSED),
+        (429, Verdict.SLOW_DOWN),
+        (500, Verdict.AGAIN),
+        (503, Verdict.AGAIN),
     ],
 )
 def test_the_token_endpoints_answers_are_faults_unless_the_server_has_a_bad_moment(
-    status: int, answer: Answer
+    status: int, answer: Verdict
 ) -> None:
     assert judge_token(status) is answer
 
@@ -42,23 +42,23 @@ def test_the_token_endpoints_answers_are_faults_unless_the_server_has_a_bad_mome
 @pytest.mark.parametrize(
     ("status", "detail", "answer"),
     [
-        (201, "", Answer.OK),
-        (204, "", Answer.OK),
-        (400, "", Answer.REFUSED),
-        (401, "Authorization Error (Appkey)", Answer.REFUSED),
-        (401, "Authorization Error (Access-Token)", Answer.REFRESH_TOKEN),
-        (401, "", Answer.REFRESH_TOKEN),
-        (403, "", Answer.REFUSED),
-        (404, "", Answer.GONE),
-        (408, "", Answer.AGAIN),
-        (409, "", Answer.REFUSED),
-        (429, "", Answer.SLOW_DOWN),
-        (302, "", Answer.AGAIN),
-        (500, "", Answer.AGAIN),
-        (502, "", Answer.AGAIN),
+        (201, "", Verdict.OK),
+        (204, "", Verdict.OK),
+        (400, "", Verdict.REFUSED),
+        (401, "Authorization Error (Appkey)", Verdict.REFUSED),
+        (401, "Authorization Error (Access-Token)", Verdict.REFRESH_TOKEN),
+        (401, "", Verdict.REFRESH_TOKEN),
+        (403, "", Verdict.REFUSED),
+        (404, "", Verdict.GONE),
+        (408, "", Verdict.AGAIN),
+        (409, "", Verdict.REFUSED),
+        (429, "", Verdict.SLOW_DOWN),
+        (302, "", Verdict.AGAIN),
+        (500, "", Verdict.AGAIN),
+        (502, "", Verdict.AGAIN),
     ],
 )
-def test_a_rest_answer_says_what_to_do(status: int, detail: str, answer: Answer) -> None:
+def test_a_rest_answer_says_what_to_do(status: int, detail: str, answer: Verdict) -> None:
     assert judge(status, detail) is answer
 
 

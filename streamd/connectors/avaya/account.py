@@ -1,0 +1,180 @@
+"""One Avaya account over REST: token, subscriptions, catalogue, with every status judged.
+
+Sources: Auth 1.0.2, Notification 1.0.1, Analytics Producer Management 1.0.1 (P:auth, P:notif, P:prod).
+Shared by the account's producers: one token, one pace.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote
+
+from streamd.connector import Context
+from streamd.connectors.avaya.config import AvayaConfig
+from streamd.connectors.avaya.limiter import Limiter
+from streamd.connectors.avaya.measure_types import Producer, read_producer, read_producer_ids
+from streamd.connectors.avaya.protocol import Verdict, judge, judge_token
+from streamd.connectors.avaya.rest import (
+    Subscription,
+    problem_text,
+    read_subscription,
+    read_subscriptions,
+    read_token,
+)
+from streamd.errors import RateLimited, Rejected, Transient
+from streamd.redaction import redact, redacted
+from streamd.transport.http import Http, Response, retry_after_seconds
+from streamd.transport.tokens import TokenCache
+
+_PAGE, _MOST_PAGES = 25, 40
+Parameters = Mapping[str, str]
+
+
+class Account:
+    """The REST side. Every call raises Transient or RateLimited (try later) or Rejected (a fault)."""
+
+    def __init__(self, ctx: Context[AvayaConfig], http: Http) -> None:
+        """Use `http`, a client for the base URL that sends the appkey with every request."""
+        self.generation = 0
+        self._config = ctx.config
+        self._clock = ctx.clock
+        self._counters = ctx.counters
+        self._http = http
+        self._limiter = Limiter(ctx.clock, ctx.config.requests_per_second)
+        self._tokens = TokenCache(self._fetch_token, ctx.clock.monotonic, random.random)
+        account = quote(ctx.config.account_id, safe="")
+        self._token_path = f"/api/auth/v1/{account}/protocol/openid-connect/token"
+        self._subscriptions_path = f"/api/notification/v1/accounts/{account}/subscriptions"
+        self._producers_path = f"/api/analytics/producer-management/v1/accounts/{account}/measure-producers"
+
+    async def token(self) -> str:
+        """Give a token that is good for now; `generation` counts the tokens that were fetched."""
+        return await self._tokens.get()
+
+    def drop_token(self, token: str) -> None:
+        """Forget a token that the server does not accept."""
+        self._tokens.invalidate(token)
+
+    async def create(self, extensions: Mapping[str, str]) -> Subscription:
+        """Create a subscription. When this raises Transient, it may exist all the same."""
+        body = {
+            "family": "ANALYTICS",
+            "events": ["ALL"],
+            "transport": {"type": "WEBSOCKET"},
+            "extensions": extensions,
+        }
+        answer = await self._call("create", "POST", self._subscriptions_path, json=body)
+        if answer is None:
+            raise Rejected(f"create: 404, account {self._config.account_id} is not known there")
+        return read_subscription(answer)
+
+    async def get(self, subscription_id: str) -> Subscription | None:
+        """Get a subscription; None when it is gone."""
+        answer = await self._call("get", "GET", self._path_of(subscription_id))
+        return None if answer is None else read_subscription(answer)
+
+    async def renew(self, subscription_id: str) -> Subscription | None:
+        """Renew a subscription, INACTIVE or not, for the life of the token at hand; None when it is gone."""
+        answer = await self._call("renew", "POST", f"{self._path_of(subscription_id)}:renew")
+        return None if answer is None else read_subscription(answer)
+
+    async def delete(self, subscription_id: str) -> None:
+        """Delete a subscription; gone already counts as done."""
+        await self._call("delete", "DELETE", self._path_of(subscription_id))
+
+    async def subscriptions(self) -> list[Subscription]:
+        """List the account's subscriptions, whoever made them."""
+        found: dict[str, Subscription] = {}
+        for number in range(_MOST_PAGES):
+            # Whether Avaya counts pages from 0 or 1 is not documented: the first is asked for without one.
+            parameters = {"pageSize": str(_PAGE), **({"pageNumber": str(number)} if number else {})}
+            answer = await self._call("list", "GET", self._subscriptions_path, parameters)
+            page = [] if answer is None else read_subscriptions(answer)
+            unseen = [each for each in page if each.subscription_id not in found]
+            found |= {each.subscription_id: each for each in unseen}
+            if len(page) < _PAGE or (number > 1 and not unseen):
+                break
+        return list(found.values())
+
+    async def sweep(self, extensions: Mapping[str, str], *, created_after: datetime) -> int:
+        """Delete what a lost POST may have left behind; only for an account that nobody else uses."""
+        left_behind = [
+            each
+            for each in await self.subscriptions()
+            if extensions.items() <= (each.extensions or {}).items() and each.created_after(created_after)
+        ]
+        for each in left_behind:
+            await self.delete(each.subscription_id)
+        return len(left_behind)
+
+    async def producer_ids(self) -> list[str]:
+        """List the measure producers that the catalogue knows."""
+        answer = await self._call("producers", "GET", self._producers_path)
+        return [] if answer is None else read_producer_ids(answer)
+
+    async def producer(self, producer: str) -> Producer | None:
+        """Get one producer with its measure sets; None when the catalogue does not know it."""
+        answer = await self._call("producer", "GET", f"{self._producers_path}/{quote(producer, safe='')}")
+        return None if answer is None else read_producer(answer)
+
+    def _path_of(self, subscription_id: str) -> str:
+        return f"{self._subscriptions_path}/{quote(subscription_id, safe='')}"
+
+    async def _call(
+        self, what: str, method: str, path: str, params: Parameters | None = None, json: object = None
+    ) -> bytes | None:
+        """Send one call with a token, and once more with a new token if that one is refused; None is 404."""
+        answer, verdict = await self._attempt(method, path, params, json)
+        if verdict is Verdict.REFRESH_TOKEN:
+            answer, verdict = await self._attempt(method, path, params, json)
+        if verdict is Verdict.REFRESH_TOKEN:
+            raise Transient(f"{what}: 401 with a new token")
+        if verdict is Verdict.GONE:
+            return None
+        self._raise_unless_ok(what, verdict, answer)
+        return answer.body
+
+    async def _attempt(
+        self, method: str, path: str, params: Parameters | None, json: object
+    ) -> tuple[Response, Verdict]:
+        token = await self.token()
+        await self._limiter.turn()
+        headers = {"Authorization": f"Bearer {token}"}
+        if json is None:
+            answer = await self._http.request(method, path, params=params or {}, headers=headers)
+        else:
+            answer = await self._http.request(method, path, json=json, headers=headers)
+        verdict = judge(answer.status, problem_text(answer.body) if answer.status == 401 else "")
+        if verdict is Verdict.REFRESH_TOKEN:
+            self.drop_token(token)
+        return answer, verdict
+
+    async def _fetch_token(self) -> tuple[str, float]:
+        await self._limiter.turn()
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._config.client_id,
+            "client_secret": self._config.client_secret.reveal(),
+        }
+        answer = await self._http.request("POST", self._token_path, form=form)
+        self._raise_unless_ok("token", judge_token(answer.status), answer)
+        token = read_token(answer.body)
+        redact(token.access_token, passing=True)
+        self.generation += 1
+        return token.access_token, token.expires_in
+
+    def _raise_unless_ok(self, what: str, verdict: Verdict, answer: Response) -> None:
+        if verdict is Verdict.OK:
+            self._limiter.accepted()
+            return
+        said = redacted(problem_text(answer.body))
+        reason = f"{what}: {answer.status} {said}".rstrip()
+        self._counters.count("rest_errors")
+        if verdict is Verdict.REFUSED:
+            raise Rejected(reason)
+        retry_after = retry_after_seconds(answer.headers, self._clock.now())
+        if verdict is Verdict.SLOW_DOWN:
+            raise RateLimited(reason, retry_after=self._limiter.slow_down(retry_after))
+        raise Transient(reason, retry_after=retry_after)

@@ -1,0 +1,125 @@
+"""What Avaya's catalogue says about measures, and how their texts become typed values.
+
+Source: Analytics Producer Management 1.0.1 (P:prod). The catalogue only types what is named in it; the
+stream is never checked against it, for names and keys differ in the wild (contract, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import isfinite
+
+import msgspec
+from msgspec import Struct, field
+
+from streamd.connectors.avaya.rest import read_body, read_list
+
+Typed = int | float | str | None
+Convert = Callable[[str], Typed]
+
+_LONGEST_NUMBER = 40
+
+
+class Measure(Struct):
+    """One measure of a set."""
+
+    name: str
+    type: str = "STRING"
+
+
+class MeasureSet(Struct):
+    """Measures that share their key names."""
+
+    measures: list[Measure] = field(default_factory=list)
+
+
+class Producer(Struct, rename="camel"):
+    """A measure producer; the list call leaves the measure sets out."""
+
+    measure_producer_id: str
+    measure_sets: list[MeasureSet] = field(default_factory=list)
+
+
+_decode_producer = msgspec.json.Decoder(Producer).decode
+
+
+def read_producer(body: bytes) -> Producer:
+    """Read one producer of the catalogue; raises ProtocolViolation."""
+    return read_body(_decode_producer, body, "the catalogue's producer")
+
+
+def read_producer_ids(body: bytes) -> list[str]:
+    """Read the ids of a list of producers; raises ProtocolViolation."""
+    return [producer.measure_producer_id for producer in read_list(Producer, body, "the catalogue")]
+
+
+class Typing:
+    """The typed measures of one producer, compiled from its catalogue entry; empty until that is known."""
+
+    def __init__(self, sets: Iterable[MeasureSet] = ()) -> None:
+        self._converters: dict[str, Convert] = {
+            measure.name: _CONVERTERS[measure.type]
+            for one in sets
+            for measure in one.measures
+            if measure.type in _CONVERTERS
+        }
+
+    def typed(self, measures: Mapping[str, str]) -> dict[str, Typed]:
+        """Give the typed copy: numbers, and instants as RFC 3339.
+
+        A text that does not convert is left out; the raw text always stands beside. STRING needs no copy.
+        DURATION and DATE are left out too: their unit and format are not known (contract, section 3).
+        """
+        converters = self._converters
+        if not converters:
+            return {}
+        typed: dict[str, Typed] = {}
+        for name, text in measures.items():
+            convert = converters.get(name)
+            if convert is not None:
+                try:
+                    typed[name] = convert(text)
+                except ValueError:
+                    continue
+        return typed
+
+    def __repr__(self) -> str:
+        return f"Typing({len(self._converters)} measures)"
+
+
+@lru_cache(4096)
+def _number(text: str) -> int | float:
+    # int() and float() take more than Avaya would call a number: blanks, underscores, other digits, "nan".
+    if not text.isascii() or "_" in text or text != text.strip() or len(text) > _LONGEST_NUMBER:
+        raise ValueError("no number")
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not isfinite(number):
+        raise ValueError("no number")
+    return number
+
+
+@lru_cache(4096)
+def _instant(text: str) -> str | None:
+    """Turn TIME_IN_STATE, an epoch in milliseconds, into RFC 3339; "0" is "not in that state".
+
+    Avaya sends when the state began, not how long it lasts; the zone is UTC as for any epoch.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
+        raise ValueError("no epoch in milliseconds")
+    milliseconds = int(text)
+    if milliseconds == 0:
+        return None
+    seconds, rest = divmod(milliseconds, 1000)
+    try:
+        began = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+    except (OverflowError, OSError) as error:
+        raise ValueError("beyond the calendar") from error
+    return began.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_CONVERTERS: Mapping[str, Convert] = {"NUMBER": _number, "TIME_IN_STATE": _instant}

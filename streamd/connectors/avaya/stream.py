@@ -1,0 +1,286 @@
+"""One confirmed connection: its tasks, from the first frame to the end of the link.
+
+Reading never waits for anything but the socket, for a client that stops reading stops answering pings and
+loses its subscription (contract, section 1.7): events go to the intake, word of the link to the herald.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
+
+import trio
+
+from streamd.connector import Context, Link
+from streamd.connectors.avaya.config import AvayaConfig
+from streamd.connectors.avaya.flow import Flow
+from streamd.connectors.avaya.herald import Herald
+from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
+from streamd.connectors.avaya.protocol import (
+    CONFIRMED,
+    Loss,
+    Standing,
+    backoff_seconds,
+    ping_interval,
+    renew_delay,
+)
+from streamd.connectors.avaya.rest import Subscription
+from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
+from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
+from streamd.errors import Rejected, StreamdError, Transient
+from streamd.intake import Intake
+from streamd.supervision import leaf
+from streamd.transport.websocket import LinkClosed, WebSocket
+
+# What the server sent less than this before the last byte that came may still be on its way to us.
+ON_ITS_WAY_SECONDS = 0.5
+# So many frames are decoded in one go (some 10 ms); then the other tasks have their turn.
+FRAMES_AT_ONCE = 1000
+REFUSED_RENEWAL_SECONDS = 60.0
+LEAST_RENEWAL_SECONDS = 0.2
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+@contextmanager
+def lone_error() -> Iterator[None]:
+    """Raise the one expected error that a nursery wraps; bugs and cancellations stay in their group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = leaf(group)
+        if not isinstance(error, StreamdError):
+            raise
+        raise error from error.__cause__
+
+
+class ConnectionLost(Transient):
+    """The connection is of no more use, for a reason that says what to do next."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss.reason)
+        self.loss = loss
+
+
+class Stream:
+    """The tasks of one connection, from its confirmation on.
+
+    `may_force`: live data without any snapshot may cost the subscription, to force a snapshot from a new one.
+    """
+
+    def __init__(
+        self,
+        ctx: Context[AvayaConfig],
+        link: Link,
+        websocket: WebSocket,
+        flow: Flow,
+        own: OwnSubscription,
+        standing: Standing,
+        *,
+        may_force: bool,
+    ) -> None:
+        config = ctx.config
+        self._ctx = ctx
+        self._websocket = websocket
+        self._flow = flow
+        self._own = own
+        self._standing = standing
+        self._may_force = may_force
+        self._intake = Intake(ctx, link)
+        self._herald = Herald(link)
+        rules = Rules(
+            config.snapshot_quiet_seconds,
+            config.snapshot_limit_seconds,
+            config.snapshot_settle_seconds,
+            config.snapshot_proof_seconds,
+        )
+        self._snapshot = Snapshot(rules, monotonic())
+        self._late = 0
+        self._closed_cleanly = False
+
+    @property
+    def had_snapshot(self) -> bool:
+        """Tell whether any INITIALIZING came."""
+        return self._snapshot.initialising > 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether all that was read is committed; if not, what became of the rest is unknown."""
+        return not self._intake.dropped and self._intake.proof(_END_OF_TIME) == _END_OF_TIME
+
+    async def run(self, subscription: Subscription, at: datetime, frames: list[bytes]) -> None:
+        """Stream until the link is lost; `frames` came along with the confirmation, `at`.
+
+        Raises LinkClosed, ConnectionLost or Transient. What was read is handed over before that, as far as
+        the spool takes it within the intake's deadline.
+        """
+        if self._flow.measures is not None:
+            self._flow.measures.begin()
+        link = self._herald.link
+        link.prove_with(self._proof)
+        self._herald.tell_nowait(partial(link.connected, at, subscription_id=subscription.subscription_id))
+        self._herald.tell_nowait(link.snapshot_begun)
+        try:
+            with lone_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._herald.run)
+                    nursery.start_soon(self._intake.run)
+                    nursery.start_soon(self._ping, subscription.ping_interval)
+                    nursery.start_soon(self._renew)
+                    nursery.start_soon(self._watch_snapshot)
+                    await self._read(frames)
+        finally:
+            await self._intake.flush()
+
+    async def _read(self, frames: list[bytes]) -> None:
+        while True:
+            for start in range(0, len(frames), FRAMES_AT_ONCE):
+                self._take(frames[start : start + FRAMES_AT_ONCE])
+                await trio.lowlevel.checkpoint()
+            try:
+                frames = await self._websocket.receive()
+            except LinkClosed as closed:
+                self._closed_cleanly = closed.clean
+                raise
+
+    def _take(self, frames: list[bytes]) -> None:
+        received = self._ctx.clock.now()
+        batch = self._flow.read(frames, received, self._snapshot, monotonic())
+        self._intake.put_nowait(batch.items, batch.changes, received)
+        self._ctx.counters.count("messages", batch.messages)
+        if self._snapshot.late > self._late:
+            self._ctx.counters.count("initialising_after_live", self._snapshot.late - self._late)
+            self._late = self._snapshot.late
+        for status in batch.answers:
+            self._on_late_answer(status)
+
+    def _on_late_answer(self, status: str) -> None:
+        """Take the answer to an authentication that was sent again; only a confirmation keeps the link."""
+        if status != CONFIRMED:
+            loss = self._standing.on_authentication(status, monotonic())
+            assert loss is not None
+            raise ConnectionLost(loss)
+
+    async def _ping(self, server_interval: float | None) -> None:
+        """Ping within the interval that the server tolerates; a dead peer ends the connection."""
+        interval = ping_interval(server_interval, self._ctx.config.ping_interval_seconds)
+        while True:
+            await trio.sleep(interval)
+            await self._websocket.ping(self._ctx.config.pong_timeout_seconds)
+
+    async def _renew(self) -> None:
+        """Renew with a new token at about three quarters of the life that is left, again and again."""
+        tries = 0
+        while True:
+            left = self._own.expires_in
+            if left is None:
+                return
+            if tries == 0:
+                await trio.sleep(max(LEAST_RENEWAL_SECONDS, renew_delay(left, random.random())))  # noqa: S311
+            try:
+                renewal = await self._own.renew()
+            except Transient as error:
+                tries += 1
+                roll = random.random()  # noqa: S311 - jitter, no secret
+                await self._worry_about_renewal(
+                    error.reason, error.retry_after or backoff_seconds(tries, roll)
+                )
+                continue
+            except Rejected as error:
+                tries += 1
+                await self._worry_about_renewal(error.reason, REFUSED_RENEWAL_SECONDS)
+                continue
+            tries = 0
+            await self._after_renewal(renewal)
+
+    async def _after_renewal(self, renewal: Renewal) -> None:
+        if renewal is Renewal.LOST:
+            raise ConnectionLost(Loss("the subscription is gone", at_once=True, check=True))
+        if renewal is Renewal.DONE:
+            self._worry("renewal", None)
+            if self._ctx.config.reauth_on_refresh:
+                frame, _ = await self._own.authentication()
+                await self._websocket.send(frame)
+
+    async def _worry_about_renewal(self, reason: str, seconds: float) -> None:
+        """Wait for the next try. The link still works: it is not given up before the server does."""
+        self._ctx.counters.count("renewals_failed")
+        self._ctx.log.warning("renewal_failed", producer=self._own.producer, reason=reason)
+        left = self._own.expires_in
+        if left is not None and left <= 0:
+            self._worry("renewal", f"the subscription has expired and cannot be renewed: {reason}")
+        await trio.sleep(seconds)
+
+    def _worry(self, topic: str, reason: str | None) -> None:
+        if self._herald.worry(topic, reason):
+            self._herald.assess_nowait()
+
+    async def _watch_snapshot(self) -> None:
+        while not self._snapshot.proven:
+            await trio.sleep(self._snapshot.due(monotonic()))
+            facts = self._snapshot.tick(monotonic())
+            if facts:
+                self._on_snapshot(facts)
+
+    def _on_snapshot(self, facts: list[Fact]) -> None:
+        proof = next((fact for fact in facts if isinstance(fact, Proven)), None)
+        end = next((fact for fact in facts if isinstance(fact, Ended)), None)
+        if proof is not None:
+            self._complete(proof.rule, proven=True)
+        elif end is not None:
+            self._complete(end.rule, proven=False)
+        if any(isinstance(fact, Missing) for fact in facts):
+            self._ctx.counters.count("missing_snapshots")
+            self._ctx.log.warning("snapshot_missing", producer=self._own.producer, forced=self._may_force)
+            if not self._may_force:
+                return
+            raise ConnectionLost(Loss("live data but no snapshot", at_once=True, recreate=True))
+
+    def _complete(self, rule: Rule, *, proven: bool) -> None:
+        """Publish what waited for the snapshot's end, retire what it lacks, then say that it is whole."""
+        received = self._ctx.clock.now()
+        keys = self._snapshot.initialising
+        measures = self._flow.measures
+        if measures is not None:
+            items: Items = []
+            changes: Changes = {}
+            measures.end_filling(proven, received, self._flow.typing, items)
+            if proven:
+                self._retire(measures, received, items, changes)
+            self._intake.put_nowait(items, changes, received)
+            keys = len(measures)
+        self._herald.tell_nowait(partial(self._completed, received, rule, proven, keys))
+        self._herald.assess_nowait()
+
+    def _retire(self, measures: MergedMeasures, received: datetime, items: Items, changes: Changes) -> None:
+        retirement = measures.retire(received, items, changes)
+        self._ctx.counters.count("retired_keys", retirement.retired)
+        if retirement.doubted:
+            reason = (
+                f"{retirement.doubted} keys are missing from the snapshot of {self._own.producer}: "
+                "too many to be believed before the next snapshot lacks them too"
+            )
+            self._ctx.log.warning("retirement_held", producer=self._own.producer, keys=retirement.doubted)
+            self._herald.worry("retirement", reason)
+
+    async def _completed(self, at: datetime, rule: Rule, proven: bool, keys: int) -> None:
+        """Report the end of the snapshot, once all that was read before it is committed."""
+        just_after = at + timedelta(microseconds=1)
+        while (self._intake.proof(just_after) or just_after) < just_after:  # noqa: ASYNC110 - no event for it
+            await trio.sleep(0.02)
+        await self._herald.link.snapshot_completed(proven=proven, rule=rule, keys=keys)
+
+    def _proof(self) -> datetime | None:
+        """Give the instant before which all that the server had sent is committed (connector.Link).
+
+        A pong or any other byte proves what was sent before it, for TCP keeps the order; silence proves
+        nothing, for the line may be half open. A Close frame is the last that the server sends.
+        """
+        reached = min(self._websocket.drained_at, self._websocket.last_bytes_at)
+        if not self._closed_cleanly:
+            reached -= ON_ITS_WAY_SECONDS
+        age = timedelta(seconds=monotonic() - reached)
+        return self._intake.proof(self._ctx.clock.now() - age)
