@@ -73,7 +73,7 @@ async def probe_all(config: Config) -> list[Probed]:
     found: dict[str, Probed] = {}
 
     async def probe(name: str, kind: str, seconds: float, login: Callable[[], Awaitable[None]]) -> None:
-        found[name] = await _probe(name, kind, seconds, login)
+        found[name] = await probe_login(name, kind, seconds, login)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(probe, "", "kafka", KAFKA_SECONDS, lambda: kafka.probe(config.kafka))
@@ -84,7 +84,8 @@ async def probe_all(config: Config) -> list[Probed]:
     return [found[name] for name in ("", *enabled(config.connectors))]
 
 
-async def _probe(name: str, kind: str, seconds: float, login: Callable[[], Awaitable[None]]) -> Probed:
+async def probe_login(name: str, kind: str, seconds: float, login: Callable[[], Awaitable[None]]) -> Probed:
+    """Log in within that many seconds, and put what became of it into words."""
     try:
         with trio.fail_after(seconds):
             await login()

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.config import KafkaConfig, Secret
@@ -90,11 +90,11 @@ def test_no_secret_is_shown_wherever_it_stands(output: Output, text: bool) -> No
             raise ValueError(f"bad {token}")
         except ValueError as error:
             log.error("crashed", exc_info=error)
-        logging.getLogger("aiokafka.conn").error("login with %s failed", "s3cr3t&word")
+        logging.getLogger("some.library").error("login with %s failed", "s3cr3t&word")
     output.close_writing()
     written = output.rest()
     assert b"crashed" in written
-    assert b"aiokafka.conn" in written
+    assert b"some.library" in written
     assert b"s3cr3t&word" not in written
     assert b"s3cr3t%26word" not in written
     assert b"plain-secret" not in written
@@ -116,9 +116,9 @@ def test_libraries_are_heard_from_warnings_on_only(output: Output) -> None:
     with configure(descriptor=output.write_end):
         logging.getLogger("httpx").info("GET https://h/?token=x")
         logging.getLogger("aiokafka").debug("request with a password")
-        logging.getLogger("trio-websocket").warning("odd %s", "frame")
+        logging.getLogger("some.library").warning("odd %s", "frame")
     [line] = output.lines()
-    assert (line["logger"], line["level"], line["event"]) == ("trio-websocket", "warning", "odd frame")
+    assert (line["logger"], line["level"], line["event"]) == ("some.library", "warning", "odd frame")
 
 
 def test_a_library_whose_words_do_not_fit_its_format_is_heard_all_the_same() -> None:
@@ -217,6 +217,7 @@ def test_what_looks_like_a_secret_is_hidden_without_being_known(text: str, shown
     assert redacted(text) == shown
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),

@@ -10,6 +10,7 @@ import trio
 
 from streamd import acls
 from streamd.cli._arguments import Subparsers, add_config, table
+from streamd.config import KafkaConfig
 from streamd.configfile import load
 from streamd.derived import topic_specs
 from streamd.errors import Rejected, Transient
@@ -19,6 +20,7 @@ from streamd.publish.admin import TopicReport
 
 _RETENTION = "retention.ms"
 _DEFAULT = "default"
+_SETTLED_SECONDS, _AGAIN_SECONDS = 5.0, 0.1
 
 
 def add(subparsers: Subparsers) -> None:
@@ -47,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.writelines(f"{line}\n" for line in acls.options(config.kafka, specs))
         if not args.create:
             return 0
-    ask = kafka.create if args.create else kafka.describe
+    ask = _create if args.create else kafka.describe
     try:
-        reports: Sequence[TopicReport] = trio.run(ask, config.kafka, specs)
+        reports = trio.run(ask, config.kafka, specs)
     except (Rejected, Transient) as error:
         sys.stderr.write(f"error: Kafka cannot be asked: {error.reason}\n")
         return 1
@@ -58,6 +60,16 @@ def run(args: argparse.Namespace) -> int:
     for report in reports:
         sys.stderr.writelines(f"warning: {report.name}: {problem}\n" for problem in report.problems)
     return 0 if all(report.exists for report in reports) else 1
+
+
+async def _create(config: KafkaConfig, specs: Mapping[str, TopicSpec]) -> Sequence[TopicReport]:
+    """Make the missing topics and wait until brokers know of them, which takes some milliseconds."""
+    reports = await kafka.create(config, specs)
+    with trio.move_on_after(_SETTLED_SECONDS):
+        while any(not report.exists and not report.problems for report in reports):
+            await trio.sleep(_AGAIN_SECONDS)
+            reports = await kafka.describe(config, specs)
+    return reports
 
 
 def _listed(specs: Mapping[str, TopicSpec], reports: Sequence[TopicReport]) -> str:
