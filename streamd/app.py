@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from streamd.admin import serve_admin
+from streamd.admin.endpoint import serve_admin
 from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
 from streamd.config import Config
@@ -82,6 +82,7 @@ class Daemon:
         self._path = path
         self._notifier = notifier
         self._scopes: dict[str, tuple[trio.CancelScope, trio.Event]] = {}
+        self._changing = trio.Lock()  # one at a time: restart, reload, the sources' goodbye
 
     async def run(self) -> None:
         """Run until drained, or until a part of the core fails."""
@@ -109,13 +110,17 @@ class Daemon:
 
     async def _drain(self) -> None:
         with trio.move_on_after(_GOODBYE_SECONDS):
+            await self._say_goodbye()
+        with trio.move_on_after(_FLUSH_SECONDS):
+            await self.spool.drain()
+        await self.spool.flush()
+
+    async def _say_goodbye(self) -> None:
+        async with self._changing:
             for scope, _ in self._scopes.values():
                 scope.cancel()
             for _, ended in self._scopes.values():
                 await ended.wait()
-        with trio.move_on_after(_FLUSH_SECONDS):
-            await self.spool.drain()
-        await self.spool.flush()
 
     async def _obey_signals(self, core: trio.CancelScope) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -163,8 +168,10 @@ class Daemon:
 
     async def restart(self, name: str) -> None:
         """Stop one connector and start it again, refused and parked ones too. Raises KeyError."""
-        await self._stop(name, "restart")
-        self._start(name)
+        async with self._changing:
+            await self._stop(name, "restart")
+            if not self.stopping.is_set():
+                self._start(name)
         log.info("connector_restarted", connector=name)
 
     async def reload(self) -> bool:
@@ -172,13 +179,16 @@ class Daemon:
 
         A configuration that cannot be used changes nothing. Tells whether it was used.
         """
+        if self.stopping.is_set():
+            return False  # what is being let go of must not begin again
         with self._notifier.reloading():
             try:
                 new = load(self._path).config
             except ConfigError as error:
                 log.error("reload_refused", problems=[str(problem) for problem in error.problems])
                 return False
-            await self._apply(new)
+            async with self._changing:
+                await self._apply(new)
             return True
 
     async def _apply(self, new: Config) -> None:

@@ -1,0 +1,170 @@
+"""What the daemon says of itself: the JSON of `/status`, and what the page and the metrics are made from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from streamd import __version__
+from streamd.admin.rates import Rates, Sampler, Totals
+from streamd.events import ConnectorState, GapData, Position
+from streamd.publish.health import KafkaStatus
+from streamd.runtime import Runtime
+
+if TYPE_CHECKING:
+    from streamd.app import Daemon
+
+
+class SessionReport(Struct, frozen=True):
+    """How one session is, and since when."""
+
+    state: ConnectorState
+    reason: str | None
+    since: datetime
+
+
+class GapReport(Struct, frozen=True):
+    """A gap that is open, or closed and not healed yet."""
+
+    session: str
+    kind: str
+    data: GapData
+
+
+class SpoolShare(Struct, frozen=True):
+    """What waits of one connector; `share`: the bytes that it may use."""
+
+    rows: int
+    bytes: int
+    events: int
+    share: int
+
+
+class ConnectorReport(Struct, frozen=True):
+    """One connector, in the words of its progress events and somewhat more."""
+
+    state: ConnectorState
+    reason: str | None
+    vendor: str
+    complete_through: datetime | None
+    lag_seconds: float | None
+    last: dict[str, Position]
+    open_gaps: int
+    gaps: list[GapReport]
+    sessions: dict[str, SessionReport]
+    rates: Rates
+    spool: SpoolShare
+
+
+class SpoolReport(Struct, frozen=True):
+    """The spool as a whole; `bytes` of `max_bytes` wait in `rows` rows."""
+
+    epoch: str
+    disk_full: bool
+    rows: int
+    bytes: int
+    events: int
+    max_bytes: int
+
+
+class Report(Struct, frozen=True):
+    """All of it."""
+
+    version: str
+    started: datetime
+    now: datetime
+    draining: bool
+    connectors: dict[str, ConnectorReport]
+    kafka: KafkaStatus
+    spool: SpoolReport
+
+
+class Totaller:
+    """Counts what the connectors have done since this was made.
+
+    What a connector's spool held then and holds no more has been published meanwhile, or what replaced it.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._before: dict[str, tuple[int, int, int]] = {}
+
+    def totals(self) -> dict[str, Totals]:
+        """Give connector -> its totals."""
+        return {name: self._totals(name) for name in self._daemon.runtimes}
+
+    def _totals(self, connector: str) -> Totals:
+        usage = self._daemon.spool.usage(connector)
+        events = self._events(connector)
+        events_before, records_before, waited = self._before.setdefault(
+            connector, (events, usage.accepted, usage.events)
+        )
+        records = usage.accepted - records_before
+        return Totals(events - events_before, records, records + waited - usage.events)
+
+    def _events(self, connector: str) -> int:
+        return sum(
+            number
+            # A copy: the spool's thread adds to it.
+            for (owner, stream), number in list(self._daemon.spool.numbers.items())
+            if owner == connector and not stream.endswith(".state")
+        )
+
+
+def report(daemon: Daemon, sampler: Sampler) -> Report:
+    """Look at everything once."""
+    connectors = {
+        name: _connector(runtime, sampler.rates(name), daemon.clock.now())
+        for name, runtime in sorted(daemon.runtimes.items())
+    }
+    shares = [each.spool for each in connectors.values()]
+    return Report(
+        version=__version__,
+        started=daemon.started,
+        now=daemon.clock.now(),
+        draining=daemon.stopping.is_set(),
+        connectors=connectors,
+        kafka=daemon.kafka.status(),
+        spool=SpoolReport(
+            epoch=daemon.spool.epoch,
+            disk_full=daemon.spool.disk_full,
+            rows=sum(share.rows for share in shares),
+            bytes=sum(share.bytes for share in shares),
+            events=sum(share.events for share in shares),
+            max_bytes=daemon.config.spool.max_bytes,
+        ),
+    )
+
+
+def obstacles(daemon: Daemon) -> list[str]:
+    """Say what keeps the daemon from being ready; a vendor or Kafka that is down does not."""
+    reasons = {
+        "the spool accepts nothing: the disk is full": daemon.spool.disk_full,
+        "the spool accepts nothing: it is closed": daemon.spool.closed,
+        "streamd is stopping": daemon.stopping.is_set(),
+    }
+    return [reason for reason, applies in reasons.items() if applies]
+
+
+def _connector(runtime: Runtime, rates: Rates, now: datetime) -> ConnectorReport:
+    progress = runtime.progress()
+    usage = runtime.spool.usage(runtime.origin.connector)
+    through = progress.complete_through
+    return ConnectorReport(
+        state=progress.state,
+        reason=progress.reason,
+        vendor=runtime.origin.vendor,
+        complete_through=through,
+        lag_seconds=None if through is None else round(max(0.0, (now - through).total_seconds()), 3),
+        last=progress.last,
+        open_gaps=progress.open_gaps,
+        gaps=[GapReport(gap.session, gap.kind, gap.data) for gap in runtime.gaps.unhealed()],
+        sessions={
+            name: SessionReport(session.state, session.reason, session.since)
+            for name, session in runtime.status.sessions.items()
+        },
+        rates=rates,
+        spool=SpoolShare(usage.rows, usage.bytes, usage.events, usage.share),
+    )
