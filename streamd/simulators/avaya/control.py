@@ -16,9 +16,9 @@ import trio
 
 from streamd.errors import ConfigError
 from streamd.simulators.avaya import commands
-from streamd.simulators.avaya.http import Request, Response, ok
 from streamd.simulators.avaya.service import Service
 from streamd.simulators.avaya.validation import UNREADABLE
+from streamd.simulators.http import Request, Response, ok
 
 _REFUSED = (ConfigError, *UNREADABLE, AttributeError, KeyError, TypeError, ValueError)
 

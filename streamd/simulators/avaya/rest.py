@@ -16,11 +16,12 @@ import msgspec
 import trio
 
 from streamd.simulators.avaya import catalogue
-from streamd.simulators.avaya.http import Request, Response, Violation, ok, problem
 from streamd.simulators.avaya.log import RequestEntry
+from streamd.simulators.avaya.problems import Violation, problem
 from streamd.simulators.avaya.service import Service
 from streamd.simulators.avaya.subscriptions import Subscription, new_id
 from streamd.simulators.avaya.validation import account_violations, create_violations
+from streamd.simulators.http import Request, Response, ok
 
 _AUTH = r"/api/auth/v1/(?P<account>[^/]+)/protocol/openid-connect/token"
 _PRODUCERS = r"/api/analytics/producer-management/v1/accounts/(?P<account>[^/]+)/measure-producers"

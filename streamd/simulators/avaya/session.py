@@ -21,8 +21,8 @@ from streamd.simulators.avaya.outgoing import Outgoing
 from streamd.simulators.avaya.phase import TALKING, Phase
 from streamd.simulators.avaya.service import Service
 from streamd.simulators.avaya.snapshot import send_snapshot
-from streamd.simulators.avaya.stream import Stream, hang_up, transport
 from streamd.simulators.avaya.subscriptions import Subscription
+from streamd.simulators.stream import Stream, hang_up, transport
 
 _CLOSE_SECONDS = 2.0  # how long the peer has to answer our close frame
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from streamd.simulators.avaya.http import Violation
+from streamd.simulators.avaya.problems import Violation
 
 # What msgspec raises on bytes that are no JSON (LIBRARIES.md section 5).
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

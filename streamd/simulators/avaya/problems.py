@@ -1,12 +1,14 @@
-"""Shape HTTP requests, responses and problem bodies (P:auth, P:notif, P:prod, P:err)."""
+"""Shape problem bodies (P:auth, P:notif, P:prod, P:err)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from streamd.simulators.http import Headers, Response
 
 _DOCS = "https://developers.avayacloud.com/onecloud-ccaas/docs/error-handling"
 _HOW_TO_AUTHENTICATE = (
@@ -40,29 +42,6 @@ _PROBLEMS = {
     500: ("server-error", "Server Error", "An internal server error was encountered."),
 }
 
-Headers = Sequence[tuple[str, str]]
-
-
-class Request(Struct, frozen=True):
-    """One request; header names are lower case, `path` is without the query."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Response(Struct, frozen=True):
-    """One response; `drip_seconds` delays its second half, `reset` sends RST in its place."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Headers = ()
-    drip_seconds: float = 0.0
-    reset: bool = False
-
 
 class Violation(Struct, frozen=True):
     """One mistake in a request; of the codes only 20002 (null) and 20006 (pattern) are published."""
@@ -70,10 +49,6 @@ class Violation(Struct, frozen=True):
     field: str
     message: str
     code: int
-
-
-def ok(body: Any, status: int = 200) -> Response:
-    return Response(status, msgspec.json.encode(body))
 
 
 def problem(
