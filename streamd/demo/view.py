@@ -33,7 +33,7 @@ def live(status: Mapping[str, Any], reader: Reader, news: str, seconds_left: flo
         first = (
             name,
             Text(state, _COLOURS.get(state, "magenta")),
-            f"{connector['rates']['accepted']:.0f}",
+            f"{connector['rates']['events_per_second']:.0f}",
         )
         last = ("" if lag is None else f"{lag:.1f} s", f"{connector['spool']['events']} events")
         topics = [topic for topic in sorted(reader.records) if connector["vendor"] in topic] or ["…"]
@@ -48,7 +48,7 @@ def live(status: Mapping[str, Any], reader: Reader, news: str, seconds_left: flo
 def line(status: Mapping[str, Any], reader: Reader, news: str) -> str:
     """Say the same in a line, for where there is no terminal."""
     parts = [
-        f"{name} {connector['state']} {connector['rates']['accepted']:.0f} events/s"
+        f"{name} {connector['state']} {connector['rates']['events_per_second']:.0f} events/s"
         f" spool {connector['spool']['events']}"
         for name, connector in status.get("connectors", {}).items()
     ]
