@@ -48,11 +48,14 @@ class Connections:
 
     def plainly(self, error: BaseException) -> Rejected | Transient:
         """Give our error for one of aiokafka's, which may hide the true one ("Unable to bootstrap")."""
-        hidden = isinstance(error, (KafkaConnectionError, TimeoutError)) and self._failure is not None
-        true = self._failure[1] if hidden and self._failure is not None else error
-        reason = self.reason if hidden else describe(error)
-        refused = isinstance(true, (*CREDENTIALS, ssl.SSLError))
-        return Rejected(reason or "") if refused else Transient(reason or "")
+        reason = describe(error)
+        address, failure = self._failure or ("", None)
+        if failure is not None and (
+            error is failure or isinstance(error, (KafkaConnectionError, TimeoutError))
+        ):
+            reason, error = f"{address}: {describe(failure)}", failure
+        refused = isinstance(error, (*CREDENTIALS, ssl.SSLError))
+        return Rejected(reason) if refused else Transient(reason)
 
     def opening(self) -> None:
         """Raise KafkaConnectionError while it is too early for another try."""

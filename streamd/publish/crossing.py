@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 import trio
-from outcome import Error, Outcome, capture
+from outcome import Error, Outcome, Value, capture
 
 from streamd.errors import Transient
 
@@ -31,7 +31,7 @@ class Crossing:
         """
         token = trio.lowlevel.current_trio_token()
         turning, ended = trio.Event(), trio.Event()
-        result: Outcome[None] | None = None
+        result: Outcome[None] = Value(None)
 
         async def live() -> None:
             nonlocal result
@@ -43,19 +43,20 @@ class Crossing:
             ended.set()
             turning.set()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(live)
-            try:
-                await turning.wait()
-                if not ended.is_set():
-                    task_status.started()
-                await ended.wait()
-            finally:
-                with trio.CancelScope(shield=True):
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(live)
+                try:
                     await turning.wait()
-                self._try_soon(self._cancel)
-        assert result is not None
-        result.unwrap()
+                    if not ended.is_set():
+                        task_status.started()
+                    await ended.wait()
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await turning.wait()
+                    self._try_soon(self._cancel)
+        finally:
+            result.unwrap()  # before the cancellation that it may have brought about
 
     async def _live(self, main: Main, token: trio.lowlevel.TrioToken, turning: trio.Event) -> None:
         loop = asyncio.get_running_loop()

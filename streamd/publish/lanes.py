@@ -133,7 +133,6 @@ class Lane:
         return failure
 
     def _abandon(self, producer: shims.Producer, batch: shims.Batch) -> None:
-        batch.future.add_done_callback(lambda future: future.exception())  # or asyncio complains
         if batch.future.done():
             return
         if shims.is_sent(batch):
@@ -148,7 +147,8 @@ class Lane:
         self._uncertain = None
         self._delay = 0.0
         self._poisonings = 0
-        self._free()
+        self._blocked_since = None
+        self._health.unstuck(self._name)
 
     async def _wait_after(self, producer: shims.Producer, error: BaseException) -> None:
         """Do what an error asks for that is not the record's, before the next attempt."""
@@ -158,7 +158,7 @@ class Lane:
             case Verdict.POISONED:
                 self._poisonings += 1
                 if self._poisonings > 1:  # a new identity did not help: this partition alone waits
-                    self._block(describe(error))
+                    self._health.stuck(self._name, describe(error))
                     self._delay = max(_FIRST_PARK / 2, self._delay)
                     await self._pause(self._settings.park_max)
                 self._link.rebuild(producer, f"{self._name}: {describe(error)}")
@@ -167,6 +167,7 @@ class Lane:
                 self._health.refused(describe(error))
             case _:
                 self._block(describe(error))
+                self._link.refresh()
         longest = self._settings.brief_retry_max if is_brief(error) else self._settings.slow_retry_max
         await self._pause(longest)
 
@@ -180,6 +181,7 @@ class Lane:
         while True:
             producer = self._link.producer
             if producer is None or not self._health.reachable:
+                self._blocked_since = None
                 self._health.not_alone(self._name)
             elif self._link.has_leader(self._place):
                 return producer
@@ -200,11 +202,6 @@ class Lane:
             self._blocked_since = now
         elif now - self._blocked_since >= self._settings.stuck_after:
             self._health.stuck(self._name, reason)
-
-    def _free(self) -> None:
-        if self._blocked_since is not None:
-            self._blocked_since = None
-            self._health.unstuck(self._name)
 
 
 def _fill(builder: shims.Builder, records: Sequence[Record], start: int, end: int) -> int:

@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, LeaderNotAvailableError
 
 from streamd.config import KafkaConfig
+from streamd.errors import Rejected, Transient
 from streamd.publish import shims
-from streamd.publish.connections import Connections
+from streamd.publish.connections import Connections, arguments_or_rejected
 from streamd.publish.health import Health
-from streamd.publish.security import connection_arguments
 from streamd.publish.settings import Settings
 
 
@@ -54,23 +54,23 @@ class Link:
             self._health.rebuilding(reason)
             healthy = time.monotonic() - born > self._settings.healthy
             await asyncio.sleep(0.0 if healthy else delay)
-            delay = 0.0 if healthy else min(max(1.0, 2 * delay), self._settings.rebuild_max)
+            delay = 0.0 if healthy else self._settings.rebuild_pause
 
     async def _open(self) -> shims.Producer:
         """Give a started producer, however long it takes."""
         delay = self._settings.retry_backoff
         while True:
-            failure = await self._try_to_open()
-            if not isinstance(failure, Exception):
-                return failure
-            self._health.unreachable(self._opening.plainly(failure).reason)
+            producer = await self._try_to_open()
+            if not isinstance(producer, (Rejected, Transient)):
+                return producer
+            self._health.unreachable(producer.reason)
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.slow_retry_max / 2)
 
-    async def _try_to_open(self) -> shims.Producer | Exception:
+    async def _try_to_open(self) -> shims.Producer | Rejected | Transient:
         try:
-            arguments = connection_arguments(self._config)
-        except OSError as error:  # a certificate file that is not there, or no certificate
+            arguments = arguments_or_rejected(self._config)
+        except Rejected as error:
             return error
         self._opening.begin()
         producer = self._create(arguments)
@@ -79,7 +79,7 @@ class Link:
                 await producer.start()
         except (KafkaError, OSError) as error:
             await shims.tear_down(producer, self._settings.teardown)
-            return error
+            return self._opening.plainly(error)
         except asyncio.CancelledError:
             await shims.tear_down(producer, self._settings.teardown)
             raise
@@ -130,7 +130,7 @@ class Link:
             if sender.done() or metadata.done():
                 return "aiokafka's sender or metadata task has ended"
             if self._waiting or not self._health.reachable:
-                producer.client.force_metadata_update()
+                self.refresh()
             busy = self._waiting or self.in_flight or not self._health.reachable
             if busy and time.monotonic() - self._progress > self._settings.no_progress:
                 return "no progress"
@@ -170,6 +170,11 @@ class Link:
             self._topics.add(topic)
             if self.producer is not None:
                 self.producer.client.set_topics(self._topics)
+
+    def refresh(self) -> None:
+        """Have metadata asked for soon: an error says that what we know may be out of date."""
+        if self.producer is not None:
+            self.producer.client.force_metadata_update()
 
     def count(self, topic: str) -> int | None:
         """Give the topic's number of partitions, None where it is not known to exist."""

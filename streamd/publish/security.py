@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,6 +37,9 @@ def connection_arguments(config: KafkaConfig) -> dict[str, Any]:
 
 
 def _tls(config: KafkaConfig) -> ssl.SSLContext:
+    for file in (config.ca_file, config.certificate_file, config.key_file):
+        if file is not None:
+            Path(file).open("rb").close()  # OpenSSL does not say which file it misses
     context = ssl.create_default_context(cafile=config.ca_file)
     if config.certificate_file is not None:
         context.load_cert_chain(config.certificate_file, config.key_file)

@@ -250,7 +250,16 @@ def submit(producer: Producer, place: Any, builder: Any) -> Batch:
         raise KafkaError("the sender is dead") from accumulator._exception
     numbers = producer._txn_manager._sequence_numbers
     numbers[place] &= SEQUENCE_MASK  # aiokafka wraps to negative numbers, which the broker refuses as records
-    return accumulator._append_batch(builder, place)
+    batch = accumulator._append_batch(builder, place)
+    for future in batch.future, batch._drain_waiter:
+        future.add_done_callback(_look_at)
+    return batch
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining of an exception that nobody waits for (trap 13)."""
+    if not future.cancelled():
+        future.exception()
 
 
 def is_sent(batch: Batch) -> bool:

@@ -6,6 +6,7 @@ partition's: it waits and is tried again, and nothing is ever given up because a
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from enum import Enum, auto
 
 import aiokafka.errors as kafka
@@ -71,7 +72,12 @@ def is_brief(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """Give the error's text with its kind and cause; Kafka's errors carry no credentials."""
-    said = str(error)
-    text = said if type(error).__name__ in said else f"{type(error).__name__}: {said}".removesuffix(": ")
+    kind = error.message if isinstance(error, kafka.BrokerResponseError) else type(error).__name__
+    said = " ".join(map(str, error.args)) if isinstance(error, kafka.KafkaError) else str(error)
+    text = f"{kind}: {said}".removesuffix(": ")
     cause = error.__cause__
-    return text if cause is None else f"{text}, because of {describe(cause)}"
+    return (
+        text
+        if cause is None or isinstance(cause, CancelledError)
+        else f"{text}, because of {describe(cause)}"
+    )
