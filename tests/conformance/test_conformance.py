@@ -22,7 +22,7 @@ from streamd.configfile import load
 from streamd.model import CORE_STREAMS, Record
 from streamd.registry import all_types
 from streamd.runtime import Runtime
-from streamd.schema import json_schemas
+from streamd.schema import schemas as json_schemas
 from streamd.spool.directory import DATABASE
 from streamd.spool.spool import Spool
 from streamd.spool.store import Store
@@ -145,9 +145,7 @@ async def test_a_broken_link_is_a_gap_that_closes_and_the_connector_recovers(
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(
-    vendor: str, tmp_path: Path
-) -> None:
+async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(vendor: str, tmp_path: Path) -> None:
     schemas = {schema["$id"]: schema for schema in json_schemas().values()}
     async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
         await on_bench.until_state("live")
