@@ -1,0 +1,54 @@
+"""The Kafka of the bench: one that is named, or an Apache Kafka of its own; and what its topics hold."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from tests.kafka.choice import NAMED, choose
+from tests.kafka.cluster import KafkaCluster, open_kafka_cluster
+
+PARTITIONS = 6
+LOG_APPEND = {"message.timestamp.type": "LogAppendTime"}
+
+
+class Topics:
+    """How many records stand in a topic, asked by end offsets, so that counting costs nobody anything."""
+
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self._admin = cluster.admin()
+
+    def records(self, topic: str) -> int:
+        """Give the records that were ever appended to all partitions of a topic, 0 while there is none."""
+        known = self._admin.list_topics(timeout=10).topics
+        if topic not in known:
+            return 0
+        latest = {TopicPartition(topic, number): OffsetSpec.latest() for number in known[topic].partitions}
+        futures = self._admin.list_offsets(latest, request_timeout=10)
+        return sum(future.result().offset for future in futures.values())
+
+
+@contextmanager
+def open_kafka() -> Iterator[tuple[KafkaCluster, str]]:
+    """Yield a Kafka and what it is; raises Unavailable where none can be had."""
+    choice = choose()
+    if choice.named:
+        yield KafkaCluster(choice.named), f"the Kafka of {NAMED}"
+        return
+    kafka = choice.installed()
+    with tempfile.TemporaryDirectory(prefix="streamd-bench-") as directory:
+        # What the bench writes must not be deleted under it, nor fill the disk.
+        properties = {"log.retention.bytes": 1 << 30, "log.segment.bytes": 1 << 28}
+        with open_kafka_cluster(kafka, Path(directory) / "kafka", properties=properties) as cluster:
+            yield cluster, choice.describe()
+
+
+def cpus() -> int:
+    """Give the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
