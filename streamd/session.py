@@ -20,7 +20,7 @@ from streamd.errors import Rejected, StreamdError, Transient
 from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
 from streamd.gaps import LINK, Step
 from streamd.model import CONNECTORS, Event
-from streamd.spool.spool import Proof
+from streamd.spool.proofs import Proof
 from streamd.supervision import leaf
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ class Assembly:
         self._prefix = prefix
         self._committed = numbers
         self._place = place
+        self._topics: dict[Stream, str] = {}
         self._lanes: dict[tuple[Origin, str, int], list[Record]] = {}
         self._states: dict[tuple[str, Stream, str], tuple[Origin, State, int]] = {}
 
@@ -78,9 +79,14 @@ class Assembly:
         return self._committed.get(source, 0) if number is None else number
 
     def _write(self, origin: Origin, stream: Stream, record: Record) -> None:
-        topic = f"{self._prefix}.{stream.topic}"
+        topic = self._topics.get(stream)
+        if topic is None:
+            topic = self._topics[stream] = f"{self._prefix}.{stream.topic}"
         lane = (origin, topic, self._place(topic, record.key))
-        self._lanes.setdefault(lane, []).append(record)
+        records = self._lanes.get(lane)
+        if records is None:
+            records = self._lanes[lane] = []
+        records.append(record)
 
 
 def cut(records: Iterable[Record]) -> Iterable[tuple[list[Record], int]]:

@@ -15,28 +15,38 @@ _MOST_MARKS = 4096  # a long outage: neighbouring marks are merged, which only m
 class Completeness:
     """The marks of one connector. `outstanding`: rows found in the spool at the start."""
 
-    def __init__(self, last_row: int, outstanding: int) -> None:
+    def __init__(self, last_row: int, outstanding: int, most: int = _MOST_MARKS) -> None:
         self.through: datetime | None = None
+        self._most = most
         self._rows = [last_row]
         self._instants: list[datetime | None] = [None]
         self._waiting = [outstanding]
+        self._stand_ins: dict[int, int] = {}
 
     def mark(self, last_row: int, rows: int, proven: datetime | None) -> None:
         """Note `rows` more rows, the last id so far, and what was proven when they were committed."""
-        if rows:
+        if rows and self._instants[-1] is not None:
             self._rows.append(last_row)
             self._instants.append(proven)
             self._waiting.append(rows)
-        else:
+            if len(self._rows) > self._most:
+                self._merge()
+        else:  # the last mark may reach further: it proves nothing yet, or nothing has come since
             self._rows[-1] = last_row
             self._instants[-1] = proven or self._instants[-1]
-        if len(self._rows) > _MOST_MARKS:
-            self._merge()
+            self._waiting[-1] += rows
         self._advance()
+
+    def replaced(self, row: int, stand_in: int) -> None:
+        """Note that `stand_in`, a marked row that holds dead letters, holds back what `row` held back."""
+        row = self._stand_ins.get(row, row)
+        self._waiting[self._mark_of(row)] += 1
+        self._waiting[self._mark_of(stand_in)] -= 1
+        self._stand_ins[stand_in] = row
 
     def left(self, row: int) -> None:
         """Note that a row has left the spool."""
-        self._waiting[bisect_left(self._rows, row)] -= 1
+        self._waiting[self._mark_of(self._stand_ins.pop(row, row))] -= 1
         self._advance()
 
     def collapse(self, last_row: int, outstanding: int) -> None:
@@ -45,6 +55,10 @@ class Completeness:
         self._rows = [last_row]
         self._instants = [max(instants, default=None)]
         self._waiting = [outstanding]
+        self._stand_ins.clear()
+
+    def _mark_of(self, row: int) -> int:
+        return bisect_left(self._rows, row)
 
     def _advance(self) -> None:
         while len(self._rows) > 1 and not self._waiting[0]:
@@ -59,8 +73,9 @@ class Completeness:
             self.through = proven
 
     def _merge(self) -> None:
-        """Merge every second mark into the one behind it."""
-        for index in range(len(self._rows) - 2, 0, -2):
-            self._waiting[index] += self._waiting.pop(index - 1)
-            self._rows.pop(index - 1)
-            self._instants.pop(index - 1)
+        """Merge every second mark into the one behind it; the last one stays as it is."""
+        for index in range(len(self._rows) - 3, -1, -2):
+            waiting = self._waiting.pop(index)
+            self._waiting[index] += waiting
+            self._rows.pop(index)
+            self._instants.pop(index)

@@ -6,13 +6,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from streamd.errors import SpoolUnusable
 
 DATABASE = "spool.db"
 _COMPANIONS = ("", "-wal", "-shm")
+_EPOCH = "%Y%m%dT%H%M%S%fZ"
 
 
 @contextmanager
@@ -21,16 +22,26 @@ def hold(directory: Path) -> Iterator[None]:
 
     Raises SpoolUnusable when it is taken, naming the holder's pid, or cannot be written.
     """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _usable(directory):
+        _make(directory)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SpoolUnusable(f"cannot use the state directory {directory}: {error.strerror}") from error
     try:
-        _lock(lock, directory)
+        with _usable(directory):
+            _lock(lock, directory)
         yield
     finally:
         os.close(lock)
+
+
+def _make(directory: Path) -> None:
+    if directory.is_dir():
+        return
+    directory.mkdir(mode=0o700, parents=True)
+    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(parent)  # or a power cut could take the directory with all that was confirmed in it
+    finally:
+        os.close(parent)
 
 
 def _lock(lock: int, directory: Path) -> None:
@@ -41,44 +52,92 @@ def _lock(lock: int, directory: Path) -> None:
         raise SpoolUnusable(
             f"the state directory {directory} is in use by another streamd (pid {holder})"
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(lock, f"{os.getpid():<19}\n".encode(), 0)  # of one length: a full disk has room to write over
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Map what the system says against using `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolUnusable(f"cannot use {path}: {error.strerror}") from error
 
 
 def prepare(path: Path) -> None:
     """Create the database file readable by its owner only; SQLite gives its companions the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with _usable(path):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(file, 0o600)
+        finally:
+            os.close(file)
 
 
 def set_aside(path: Path, now: datetime) -> Path:
     """Rename a database that cannot be used, with its companions; give its new name."""
-    stamp = now.strftime("%Y%m%dT%H%M%S.%fZ")
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    for suffix in _COMPANIONS:
-        companion = path.with_name(path.name + suffix)
-        if companion.exists():
-            companion.rename(aside.with_name(aside.name + suffix))
+    with _usable(path):
+        for suffix in _COMPANIONS:
+            companion = path.with_name(path.name + suffix)
+            if companion.exists():
+                companion.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def next_epoch(directory: Path, now: datetime) -> str:
+    """Name a new epoch: the time, but behind every epoch before it, also where the clock went back."""
+    with _usable(directory):
+        file = directory / "epoch"
+        last = file.read_text() if file.exists() else ""
+    epoch = now.astimezone(UTC).strftime(_EPOCH)
+    return epoch if epoch > last else _after(last) or epoch
+
+
+def _after(epoch: str) -> str | None:
+    """Give the next one; None where the text is no epoch, for what is damaged here must not stop us."""
+    try:
+        at = datetime.strptime(epoch, _EPOCH)  # noqa: DTZ007 - always UTC
+    except ValueError:
+        return None
+    return (at + timedelta(microseconds=1)).strftime(_EPOCH)
+
+
+def remember_epoch(directory: Path, epoch: str) -> None:
+    """Keep the epoch beside the database too, which may one day be unreadable."""
+    file, draft = directory / "epoch", directory / "epoch.new"
+    with _usable(directory):
+        if file.exists() and file.read_text() == epoch:
+            return
+        draft.touch(mode=0o600)
+        draft.write_text(epoch)
+        draft.replace(file)
 
 
 class Ballast:
     """Room kept on the disk so that a full one can be left again: SQLite needs some even to delete."""
 
-    _BYTES = 16 * 1024**2
-
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, size: int = 16 * 1024**2) -> None:
         self._path = directory / "ballast"
+        self._size = size
 
-    def reserve(self) -> None:
-        """Take the room, unless that would fill the disk itself."""
+    def reserve(self) -> bool:
+        """Take the room, unless that would fill the disk itself; tell whether it is there."""
+        if self._path.exists():
+            return True
         free = os.statvfs(self._path.parent)
-        if self._path.exists() or free.f_bavail * free.f_frsize < 4 * self._BYTES:
-            return
+        if free.f_bavail * free.f_frsize < 4 * self._size:
+            return False
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(file, 0, self._BYTES)
+            os.posix_fallocate(file, 0, self._size)
+        except OSError:  # somebody else was faster, or the filesystem cannot: then there is none
+            self.release()
+            return False
         finally:
             os.close(file)
+        return True
 
     def release(self) -> None:
         """Give the room back to the disk."""

@@ -6,17 +6,21 @@ from collections import deque
 
 import trio
 
+from streamd.spool.sqlite import SpoolCorrupt
 from streamd.spool.store import LaneSize, Row, Store
 
-_TAKE_BYTES = 1024 * 1024
+TAKE_BYTES = 1024 * 1024
+"""About what one `take` gives, and the most that one lane may have in the cache: a partition that is stuck
+leaves room for the others."""
 
 
 class Cache:
-    """How many bytes of committed rows may stay in memory, over all lanes."""
+    """How many bytes of committed rows may stay in memory, over all lanes; and who reads the file."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.used = 0
+        self.reading = trio.CapacityLimiter(1)  # the store has one connection for it
 
 
 class Lane:
@@ -32,8 +36,9 @@ class Lane:
         self._store = store
         self._cache = cache
         self._cached: deque[Row] = deque()
+        self._cached_bytes = 0
         self._in_file = size.rows
-        self._taken = 0 if size.rows else newest
+        self._taken = 0
         self._newest = newest
         self._filled = trio.Event()
         if size.rows:
@@ -42,15 +47,25 @@ class Lane:
     def put(self, row: Row) -> None:
         """Add a row that was committed just now."""
         self._newest = row.id
-        if not self._in_file and self._cache.used + row.bytes <= self._cache.most:
+        if not self._in_file and self._has_room(row.bytes):
             self._cached.append(row)
-            self._cache.used += row.bytes
+            self._count(row.bytes)
         else:
             self._in_file += 1
         self._filled.set()
 
+    def _has_room(self, size: int) -> bool:
+        return self._cached_bytes < TAKE_BYTES and self._cache.used + size <= self._cache.most
+
+    def _count(self, size: int) -> None:
+        self._cached_bytes += size
+        self._cache.used += size
+
     async def take(self) -> list[Row]:
-        """Wait for rows and give the next ones, about 1 MiB at most. They stay in the spool."""
+        """Wait for rows and give the next ones, about TAKE_BYTES at most. They stay in the spool.
+
+        One task at a time. Raises SpoolCorrupt where the file does not give what was put into it.
+        """
         await self._filled.wait()
         rows = self._take_cached() or await self._read()
         if not self._cached and not self._in_file:
@@ -60,27 +75,26 @@ class Lane:
     def _take_cached(self) -> list[Row]:
         rows: list[Row] = []
         size = 0
-        while self._cached and size < _TAKE_BYTES:
+        while self._cached and size < TAKE_BYTES:
             row = self._cached.popleft()
             self._taken = row.id
-            self._cache.used -= row.bytes
+            self._count(-row.bytes)
             size += row.bytes
             rows.append(row)
         return rows
 
     async def _read(self) -> list[Row]:
         rows = await trio.to_thread.run_sync(
-            self._store.rows_after, self.topic, self.partition, self._taken, self._newest, _TAKE_BYTES,
-            limiter=_reading,
+            self._store.rows_after, self.topic, self.partition, self._taken, self._newest, TAKE_BYTES,
+            limiter=self._cache.reading,
         )  # fmt: skip
+        if not rows:
+            raise SpoolCorrupt(f"rows of {self.topic}/{self.partition} are missing")
         self._in_file -= len(rows)
         self._taken = rows[-1].id
         return rows
 
     def drop(self) -> None:
         """Let go of the cached rows; nobody takes from this lane any more."""
-        self._cache.used -= sum(row.bytes for row in self._cached)
+        self._count(-self._cached_bytes)
         self._cached.clear()
-
-
-_reading = trio.CapacityLimiter(1)  # the store has one reading connection

@@ -7,57 +7,35 @@ idle: what arrived meanwhile is the next batch. Acknowledged rows go in the next
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
 from streamd.cloudevents import Envelope
 from streamd.connector import Clock
 from streamd.errors import StreamdError
-from streamd.model import Event, Origin, State
-from streamd.publish.partitioner import Partitioner
-from streamd.spool.assembly import Assembly, Handover
-from streamd.spool.completeness import Completeness
+from streamd.model import DEAD_LETTER, Event, Origin, State
+from streamd.spool.accounts import RESERVE_BYTES, Accounts, Usage
+from streamd.spool.assembly import Handover
 from streamd.spool.directory import Ballast
 from streamd.spool.lanes import Cache, Lane
-from streamd.spool.store import Commit, LaneSize, Numbers, Row, SpoolDiskFull, Store
+from streamd.spool.proofs import Proof, Proofs
+from streamd.spool.sqlite import SpoolDiskFull
+from streamd.spool.store import LaneSize, Numbers, Row, Store
+from streamd.spool.writer import Call, Moved, Writer, Written
 
 T = TypeVar("T")
 TICK_SECONDS = 0.5  # a proof of life at least this often: the gap of a crash begins at the last one
-_PROOF_SECONDS = 0.1  # and not more often than this
-_DISK_FULL_SECONDS = 1.0  # between tries while the disk is full
+DISK_FULL_SECONDS = 1.0  # between tries while the disk is full
 _DRAIN_SECONDS = 0.05
+_MANY_ROWS = 1000  # that many acknowledged ones are worth a commit of their own
 _NOBODY = Origin("", "")
-_RESERVE_BYTES = 16 * 1024**2  # what streamd's own events may use beyond a connector's share
 
 
 class SpoolClosed(StreamdError):
     """The writer has ended, with the daemon's core: nothing can be accepted any more."""
-
-
-class Proof(NamedTuple):
-    """What a session can say of itself: `alive`, what it proved (None: nothing new), and `through`, the
-    instant before which all is handed over or inside a declared gap."""
-
-    alive: datetime | None
-    through: datetime
-
-
-class Usage:
-    """What a connector has in the spool."""
-
-    def __init__(self, share: int) -> None:
-        self.share = share
-        self.bytes = self.rows = self.events = self.accepted = 0
-        self.waiting = trio.lowlevel.ParkingLot()
-
-    def add(self, row: Row, sign: int) -> None:
-        self.bytes += sign * row.bytes
-        self.rows += sign
-        self.events += sign * row.count
-        if self.bytes < self.share:
-            self.waiting.unpark_all()
 
 
 class Spool:
@@ -79,33 +57,19 @@ class Spool:
         self.commits = 0
         self.numbers: Numbers = store.numbers()
         self._store = store
-        self._prefix = prefix
-        self._envelope = envelope
-        self._configured = partitions
-        self._clock = clock
-        self._topics = store.topics()
-        self._partitioner = Partitioner()
-        self._last_row = store.last_row()
-        self._queue: list[tuple[Handover, trio.Event]] = []
+        self._writer = Writer(store, envelope, prefix, partitions)
+        self._dead_letters = f"{prefix}.{DEAD_LETTER.topic}"
+        self._accounts = Accounts(store.usage(), store.last_row())
+        self._queue: list[Call] = []
         self._acknowledged: list[Row] = []
         self._work = trio.Event()
         self._writing = trio.Lock()
         self._thread = trio.CapacityLimiter(1)
-        self._proofs: dict[tuple[str, str], Callable[[], Proof]] = {}
-        self._proven = 0.0
-        self._alive = store.alive()
-        self._usage: dict[str, Usage] = {}
-        self._completeness: dict[str, Completeness] = {}
-        self._cache = Cache(cache_bytes)
+        self._proofs = Proofs(store.alive(), clock)
         self._ballast = Ballast(store.path.parent)
         self._ballast.reserve()
-        self._lanes = {
-            (size.topic, size.partition): Lane(size, store, self._cache, self._last_row)
-            for size in store.lanes()
-        }
-        for connector, found in store.usage().items():
-            usage = self.usage(connector)
-            usage.bytes, usage.rows, usage.events = found
+        self._cache = Cache(cache_bytes)
+        self._lanes = {(size.topic, size.partition): self._open_lane(size) for size in store.lanes()}
 
     # -- accepting
 
@@ -121,34 +85,49 @@ class Spool:
         """Commit `items` and `changes` together; return when both are durable.
 
         Waits while the connector's share is used up; streamd's `own` events have a reserve beyond it.
-        `leaving` rows leave the spool in the same commit. Cancelled after hand-over the outcome is unknown.
+        `leaving` rows leave the spool in the same commit, and then it waits for no room. Cancelled after
+        hand-over the outcome is unknown. Raises SpoolClosed, and what encoding an item raises (TypeError,
+        ValueError …): then nothing of this call is committed.
         """
         usage = self.usage(origin.connector)
-        while items and not self.closed and usage.bytes >= usage.share + (_RESERVE_BYTES if own else 0):
+        reserve = RESERVE_BYTES if own else 0
+        while items and not leaving and not self.closed and usage.bytes >= usage.share + reserve:
             await usage.waiting.park()
+        await self._hand_over([Handover(origin, items, changes)], leaving)
+
+    async def replace(self, rows: Sequence[Row], letters: Iterable[tuple[Origin, Event]]) -> None:
+        """Let rows leave that Kafka refused, and put their dead letters into the spool, in one commit.
+
+        Never waits for room: the rows that leave may be what fills it. `complete_through` does not pass
+        what the rows held back before the letters have left too.
+        """
+        await self._hand_over([Handover(origin, [letter], {}) for origin, letter in letters], rows)
+
+    async def _hand_over(self, handovers: Sequence[Handover], leaving: Sequence[Row] = ()) -> None:
         if self.closed:
             raise SpoolClosed("the writer has ended")
-        done = trio.Event()
-        self._queue.append((Handover(origin, items, changes), done))
-        self._acknowledged += leaving
+        call = Call(handovers, leaving)
+        self._queue.append(call)
         self._work.set()
-        await done.wait()
-        if self.closed:
+        await call.done.wait()
+        if call.error is not None:
+            raise call.error
+        if not call.committed:
             raise SpoolClosed("the writer has ended; what was handed over last may not be durable")
 
     def acknowledge(self, rows: Iterable[Row]) -> None:
         """Let rows leave the spool with the next commit: Kafka has them, or their dead letters are in it."""
         self._acknowledged += rows
-        if len(self._acknowledged) > 1000:
+        if len(self._acknowledged) > _MANY_ROWS or any(usage.waiting for usage in self._accounts.usages()):
             self._work.set()
 
     def prove_with(self, origin: Origin, session: str, proof: Callable[[], Proof]) -> None:
         """Ask `proof` for this session's proof of life with each commit."""
-        self._proofs[origin.connector, session] = proof
+        self._proofs.add(origin.connector, session, proof)
 
     def forget(self, origin: Origin, session: str) -> None:
         """Ask that session no more."""
-        self._proofs.pop((origin.connector, session), None)
+        self._proofs.remove(origin.connector, session)
 
     # -- committing
 
@@ -168,114 +147,81 @@ class Spool:
     def _close(self) -> None:
         """Let nobody wait for a commit that will not come."""
         self.closed = True
-        for _, done in self._queue:
-            done.set()
-        for usage in self._usage.values():
+        for call in self._queue:
+            call.done.set()
+        for usage in self._accounts.usages():
             usage.waiting.unpark_all()
 
     async def drain(self) -> None:
         """Return when everything accepted has left the spool and that is committed."""
-        while any(usage.rows for usage in self._usage.values()):
+        while any(usage.rows for usage in self._accounts.usages()):
             await self.flush()
             await trio.sleep(_DRAIN_SECONDS)
 
     async def flush(self) -> None:
         """Return when all that was handed over or acknowledged before is committed."""
-        await self.append(_NOBODY, [], {})
+        await self._hand_over([Handover(_NOBODY, [], {})])
 
     async def _commit(self) -> None:
-        queue, self._queue = self._queue, []
-        deleted, self._acknowledged = self._acknowledged, []
-        alive, through = self._prove()
-        handovers = [handover for handover, _ in queue]
+        """Commit all that waits now. Whatever ends this early leaves it waiting as it was."""
+        calls = list(self._queue)
+        alive, through = self._proofs.ask()
         while True:
+            leaving = list(self._acknowledged)
             try:
-                rows = await self._in_thread(self._transact, handovers, deleted, alive)
+                written = await self._in_thread(
+                    self._writer.transact, calls, leaving, alive, self._accounts.last_row
+                )
                 break
             except SpoolDiskFull:
-                deleted = await self._outlast_full_disk(deleted)
-        self._settle(rows, deleted, through)
-        for _, done in queue:
-            done.set()
-
-    def _prove(self) -> tuple[dict[tuple[str, str], datetime], dict[str, datetime]]:
-        """Give (connector, session) -> alive and connector -> through, of the sessions now."""
-        now = self._clock.monotonic()
-        if now - self._proven < _PROOF_SECONDS:
-            return {}, {}
-        self._proven = now
-        alive: dict[tuple[str, str], datetime] = {}
-        through: dict[str, datetime] = {}
-        for session, prove in self._proofs.items():
-            proof = prove()
-            if proof.alive is not None:
-                alive[session] = proof.alive
-            connector = session[0]
-            through[connector] = min(proof.through, through.get(connector, proof.through))
-        self._alive.update(alive)
-        return alive, through
-
-    def _transact(
-        self, handovers: list[Handover], deleted: list[Row], alive: dict[tuple[str, str], datetime]
-    ) -> list[Row]:
-        assembly = Assembly(self._envelope, self._prefix, self.numbers, self._place)
-        for handover in handovers:
-            assembly.add(handover)
-        rows = assembly.rows(self._last_row + 1)
-        self._store.commit(
-            Commit(rows, assembly.numbers, assembly.changes, alive, [row.id for row in deleted])
-        )
-        self.numbers.update(assembly.numbers)
-        return rows
-
-    def _settle(self, rows: list[Row], deleted: list[Row], through: dict[str, datetime]) -> None:
-        self.commits += 1
+                await self._outlast_full_disk()
+        self._settle(calls, written, leaving, through)
         if self.disk_full:
             self.disk_full = False
-            self._ballast.reserve()
-        fresh: dict[str, int] = {}
-        for row in rows:
-            fresh[row.origin.connector] = fresh.get(row.origin.connector, 0) + 1
-        last_row = rows[-1].id if rows else self._last_row
-        for connector in fresh.keys() | through.keys():
-            marks = self._complete(connector)
-            marks.mark(last_row, fresh.get(connector, 0), through.get(connector))
-        for row in deleted:
-            self._complete(row.origin.connector).left(row.id)
-            self.usage(row.origin.connector).add(row, -1)
-        for row in rows:
-            usage = self.usage(row.origin.connector)
-            usage.add(row, 1)
-            usage.accepted += row.count
-            self.lane(row.topic, row.partition).put(row)
-        self._last_row = last_row
+            await self._in_thread(self._ballast.reserve)
 
-    async def _outlast_full_disk(self, deleted: list[Row]) -> list[Row]:
-        """Free what can be freed, then wait a moment; give the rows that are still to be deleted."""
+    def _settle(
+        self,
+        calls: list[Call],
+        written: Written,
+        leaving: Sequence[Row],
+        through: Mapping[str, datetime | None],
+    ) -> None:
+        """Account for a commit; then those who waited for it may go on."""
+        self.commits += 1
+        self.numbers |= written.numbers
+        del self._queue[: len(calls)]
+        self._accounts.come(written.rows, through)
+        letters = [row for row in written.rows if row.topic == self._dead_letters]
+        for call in calls:
+            if call.error is None and call.leaving:
+                self._accounts.hold_back(call.leaving, letters)
+                self._accounts.leave(call.leaving)
+        self._free(leaving)
+        for row in written.rows:
+            self.lane(row.topic, row.partition).put(row)
+        for call in calls:
+            call.committed = call.error is None
+            call.done.set()
+
+    def _free(self, leaving: Sequence[Row]) -> None:
+        del self._acknowledged[: len(leaving)]
+        self._accounts.leave(leaving)
+
+    async def _outlast_full_disk(self) -> None:
+        """Free what Kafka has acknowledged, with the ballast's room where need be, and wait a moment."""
         self.disk_full = True
-        self._ballast.release()
-        try:
-            await self._in_thread(self._store.commit, Commit([], {}, {}, {}, [row.id for row in deleted]))
-        except SpoolDiskFull:
-            left = deleted
-        else:
-            self._settle([], deleted, {})
-            self.disk_full = True
-            left = []
-        await trio.sleep(_DISK_FULL_SECONDS)
-        return left
+        await self._in_thread(self._ballast.release)
+        leaving = list(self._acknowledged)
+        with suppress(SpoolDiskFull):  # the next try frees them
+            await self._in_thread(self._writer.free, leaving)
+            self._free(leaving)
+        await trio.sleep(DISK_FULL_SECONDS)
 
     async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(work, *args, limiter=self._thread)
 
-    def _place(self, topic: str, key: bytes) -> int:
-        return self._partitioner.partition(key, self.partitions(topic))
-
     # -- publishing
-
-    def partitions(self, topic: str) -> int:
-        """Give the partitions of a topic as Kafka told last, else as configured."""
-        return self._topics.get(topic) or self._configured(topic)
 
     async def assign(self, topic: str, partitions: int) -> None:
         """Learn from Kafka how many partitions a topic has, and begin its lanes again from the file.
@@ -283,38 +229,40 @@ class Spool:
         What waits for it is moved to where its keys belong, if the number is news. Nobody may be taking
         from the topic's lanes meanwhile; what was taken and not acknowledged is given again.
         """
-        async with self._writing:
-            await self._commit()
-            if self.partitions(topic) != partitions:
-                await self._reassign(topic, partitions)
-            elif topic not in self._topics:
-                await self._in_thread(self._store.know, topic, partitions)
-            self._topics[topic] = partitions
-            sizes = await self._in_thread(self._store.lanes, topic)
-            for known in [known for known in self._lanes if known[0] == topic]:
-                self._lanes.pop(known).drop()
-            for size in sizes:
-                lane = Lane(size, self._store, self._cache, self._last_row)
-                self._lanes[topic, size.partition] = lane
+        while True:
+            async with self._writing:
+                await self._commit()
+                moved = await self._move(topic, partitions)
+            if moved is not None:
+                return
+            await trio.sleep(DISK_FULL_SECONDS)
 
-    async def _reassign(self, topic: str, partitions: int) -> None:
-        def place(key: bytes) -> int:
-            return self._partitioner.partition(key, partitions)
-
-        first = self._last_row + 1
-        self._last_row = await self._in_thread(self._store.reassign, topic, partitions, place, first) - 1
-        for connector, (size, rows, events) in (await self._in_thread(self._store.usage)).items():
-            usage = self.usage(connector)
-            usage.bytes, usage.rows, usage.events = size, rows, events
-            self._complete(connector).collapse(self._last_row, rows)
+    async def _move(self, topic: str, partitions: int) -> Moved | None:
+        """Move what waits for a topic, if need be; None: the disk had no room for that."""
+        last_row = self._accounts.last_row
+        try:
+            moved = await self._in_thread(self._writer.move, topic, partitions, last_row)
+        except SpoolDiskFull:
+            self.disk_full = True
+            await self._in_thread(self._ballast.release)
+            return None
+        if moved.last_row != last_row:
+            self._accounts.count_anew(moved.usage, moved.last_row)
+        for known in [known for known in self._lanes if known[0] == topic]:
+            self._lanes.pop(known).drop()
+        for size in moved.lanes:
+            self._lanes[topic, size.partition] = self._open_lane(size)
+        return moved
 
     def lane(self, topic: str, partition: int) -> Lane:
         """Give what waits for one partition."""
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            size = LaneSize(topic, partition, 0)
-            lane = self._lanes[topic, partition] = Lane(size, self._store, self._cache, self._last_row)
+            lane = self._lanes[topic, partition] = self._open_lane(LaneSize(topic, partition, 0))
         return lane
+
+    def _open_lane(self, size: LaneSize) -> Lane:
+        return Lane(size, self._store, self._cache, self._accounts.last_row)
 
     def topics(self) -> set[str]:
         """Give the topics for which anything waits."""
@@ -324,15 +272,15 @@ class Spool:
 
     def usage(self, connector: str) -> Usage:
         """Give what a connector has in the spool, and its share."""
-        return self._usage.setdefault(connector, Usage(_RESERVE_BYTES))
+        return self._accounts.usage(connector)
 
     def alive(self, origin: Origin, session: str) -> datetime | None:
         """Give a session's last proof of life, from before a restart too."""
-        return self._alive.get((origin.connector, session))
+        return self._proofs.alive.get((origin.connector, session))
 
     def complete_through(self, connector: str) -> datetime | None:
         """Give the instant before which all that the connector accepted has left the spool."""
-        return self._complete(connector).through
+        return self._accounts.complete(connector).through
 
     def state(self, connector: str, name: str) -> bytes | None:
         """Give one committed value of the keyed state."""
@@ -345,10 +293,3 @@ class Spool:
     async def answers(self) -> None:
         """Return when the writer's thread has answered, for the watchdog."""
         await self._in_thread(lambda: None)
-
-    def _complete(self, connector: str) -> Completeness:
-        found = self._completeness.get(connector)
-        if found is None:
-            found = Completeness(self._last_row, self.usage(connector).rows)
-            self._completeness[connector] = found
-        return found

@@ -1,0 +1,112 @@
+"""What each connector has in the spool: its share, and through when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import trio
+
+from streamd.spool.completeness import Completeness
+from streamd.spool.store import Row
+
+RESERVE_BYTES = 16 * 1024**2  # what streamd's own events may use beyond a connector's share
+Found = Mapping[str, tuple[int, int, int]]
+"""connector -> (bytes, rows, events) that wait, as the file tells."""
+
+
+class Usage:
+    """What a connector has in the spool, and who waits for room in its share.
+
+    The share is what may wait before an `append` does; what is handed over at once may go beyond it.
+    """
+
+    def __init__(self, share: int) -> None:
+        self._share = share
+        self.bytes = self.rows = self.events = self.accepted = 0
+        self.waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def share(self) -> int:
+        return self._share
+
+    @share.setter
+    def share(self, share: int) -> None:
+        self._share = share
+        self.waiting.unpark_all()
+
+    def add(self, row: Row, sign: int) -> None:
+        """Count a row that has come (1) or left (-1)."""
+        self.bytes += sign * row.bytes
+        self.rows += sign
+        self.events += sign * row.count
+        if sign < 0:
+            self.waiting.unpark_all()
+
+
+class Accounts:
+    """The accounts of all connectors. `last_row`: the highest row id there has been."""
+
+    def __init__(self, found: Found, last_row: int) -> None:
+        self.last_row = last_row
+        self._usage: dict[str, Usage] = {}
+        self._completeness: dict[str, Completeness] = {}
+        for connector, counted in found.items():
+            usage = self.usage(connector)
+            usage.bytes, usage.rows, usage.events = counted
+
+    def usage(self, connector: str) -> Usage:
+        """Give what a connector has in the spool, and its share."""
+        usage = self._usage.get(connector)
+        if usage is None:
+            usage = self._usage[connector] = Usage(RESERVE_BYTES)
+        return usage
+
+    def usages(self) -> list[Usage]:
+        """Give those of all connectors."""
+        return list(self._usage.values())
+
+    def complete(self, connector: str) -> Completeness:
+        """Give the marks of a connector."""
+        found = self._completeness.get(connector)
+        if found is None:
+            found = Completeness(self.last_row, self.usage(connector).rows)
+            self._completeness[connector] = found
+        return found
+
+    def come(self, rows: Sequence[Row], through: Mapping[str, datetime | None]) -> None:
+        """Count the rows of a commit, and note what was proven when it was made."""
+        fresh: dict[str, int] = {}
+        for row in rows:
+            fresh[row.origin.connector] = fresh.get(row.origin.connector, 0) + 1
+        last_row = rows[-1].id if rows else self.last_row
+        for connector in fresh.keys() | through.keys():
+            self.complete(connector).mark(last_row, fresh.get(connector, 0), through.get(connector))
+        for row in rows:
+            usage = self.usage(row.origin.connector)
+            usage.add(row, 1)
+            usage.accepted += row.count
+        self.last_row = last_row
+
+    def hold_back(self, refused: Sequence[Row], letters: Sequence[Row]) -> None:
+        """Let rows of dead letters hold back what the rows held back that they replace."""
+        oldest: dict[str, int] = {}
+        for row in refused:
+            oldest[row.origin.connector] = min(row.id, oldest.get(row.origin.connector, row.id))
+        for row in letters:
+            if row.origin.connector in oldest:
+                self.complete(row.origin.connector).replaced(oldest[row.origin.connector], row.id)
+
+    def leave(self, rows: Sequence[Row]) -> None:
+        """Count rows that have left the spool."""
+        for row in rows:
+            self.complete(row.origin.connector).left(row.id)
+            self.usage(row.origin.connector).add(row, -1)
+
+    def count_anew(self, found: Found, last_row: int) -> None:
+        """Take what the file tells, after rows have moved."""
+        self.last_row = last_row
+        for connector, counted in found.items():
+            usage = self.usage(connector)
+            usage.bytes, usage.rows, usage.events = counted
+            self.complete(connector).collapse(last_row, usage.rows)

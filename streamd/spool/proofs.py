@@ -1,0 +1,64 @@
+"""The proofs of life: asked of each session with each commit, and what they last were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from streamd.connector import Clock
+
+_LEAST_SECONDS = 0.1  # between two questions
+
+Alive = dict[tuple[str, str], datetime]
+"""(connector, session) -> the instant through which it proved to have committed all it read."""
+
+
+class Proof(NamedTuple):
+    """What a session can say of itself: `alive`, what it proved (None: nothing new), and `through`, the
+    instant before which all is handed over or inside a declared gap (None: it cannot tell)."""
+
+    alive: datetime | None
+    through: datetime | None
+
+
+class Proofs:
+    """Who is to be asked. `alive`: the last proofs from before a restart."""
+
+    def __init__(self, alive: Alive, clock: Clock) -> None:
+        self.alive = alive
+        self._clock = clock
+        self._sessions: dict[tuple[str, str], Callable[[], Proof]] = {}
+        self._asked = float("-inf")
+
+    def __bool__(self) -> bool:
+        return bool(self._sessions)
+
+    def add(self, connector: str, session: str, proof: Callable[[], Proof]) -> None:
+        """Ask `proof` for this session from now on."""
+        self._sessions[connector, session] = proof
+
+    def remove(self, connector: str, session: str) -> None:
+        """Ask that session no more."""
+        self._sessions.pop((connector, session), None)
+
+    def ask(self) -> tuple[Alive, dict[str, datetime | None]]:
+        """Give what is newly proven: session -> alive, connector -> the earliest `through` of its own."""
+        now = self._clock.monotonic()
+        if now - self._asked < _LEAST_SECONDS:
+            return {}, {}
+        self._asked = now
+        alive: Alive = {}
+        through: dict[str, datetime | None] = {}
+        for session, prove in self._sessions.items():
+            proof = prove()
+            if proof.alive is not None:
+                alive[session] = proof.alive
+            connector = session[0]
+            through[connector] = _earlier(through.get(connector, proof.through), proof.through)
+        self.alive |= alive
+        return alive, through
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return None if one is None or other is None else min(one, other)

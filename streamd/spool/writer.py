@@ -1,0 +1,132 @@
+"""What the writer's thread does: put the items of all calls that wait into one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from streamd.cloudevents import Envelope
+from streamd.publish.partitioner import Partitioner
+from streamd.spool.assembly import Assembly, Handover
+from streamd.spool.store import Commit, LaneSize, Numbers, Row, Store
+
+_UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+class Call:
+    """One call that waits for its commit, with the rows that leave in the same one.
+
+    When `done`, it is `committed`, or has an `error`, or the writer has ended before.
+    """
+
+    def __init__(self, handovers: Sequence[Handover], leaving: Sequence[Row]) -> None:
+        self.handovers = handovers
+        self.leaving = leaving
+        self.done = trio.Event()
+        self.committed = False
+        self.error: Exception | None = None
+
+
+class Written(Struct):
+    """What one commit has put into the file. `topics`: the partition counts that it assumed."""
+
+    rows: list[Row]
+    numbers: Numbers
+    topics: dict[str, int]
+
+
+class Moved(Struct):
+    """What waits after a topic's rows have moved."""
+
+    last_row: int
+    usage: dict[str, tuple[int, int, int]]
+    lanes: list[LaneSize]
+
+
+class Writer:
+    """The writing side of a store. Everything here blocks, and one thread at a time may be in it."""
+
+    def __init__(
+        self, store: Store, envelope: Envelope, prefix: str, configured: Callable[[str], int]
+    ) -> None:
+        self._store = store
+        self._envelope = envelope
+        self._prefix = prefix
+        self._configured = configured
+        self._partitioner = Partitioner()
+        self._numbers = store.numbers()
+        self._topics = store.topics()
+
+    def transact(
+        self,
+        calls: Sequence[Call],
+        leaving: Sequence[Row],
+        alive: Mapping[tuple[str, str], datetime],
+        last_row: int,
+    ) -> Written:
+        """Commit what the calls have brought, but for those that cannot be encoded: they get their error.
+
+        Raises SpoolDiskFull, SpoolCorrupt and SpoolUnusable, and then nothing of it has happened.
+        """
+        assumed: dict[str, int] = {}
+        try:
+            assembly = self._assemble(calls, assumed)
+            rows = assembly.rows(last_row + 1)
+        except _UNENCODABLE:
+            self._blame(calls)
+            assembly = self._assemble(calls, assumed)
+            rows = assembly.rows(last_row + 1)
+        deleted = [row.id for row in leaving]
+        deleted += [row.id for call in calls if call.error is None for row in call.leaving]
+        self._store.commit(Commit(rows, assembly.numbers, assembly.changes, alive, deleted, assumed))
+        self._numbers |= assembly.numbers
+        self._topics |= assumed
+        return Written(rows, assembly.numbers, assumed)
+
+    def _assemble(self, calls: Sequence[Call], assumed: dict[str, int]) -> Assembly:
+        """Number and encode what the calls have brought.
+
+        A topic of which Kafka has told nothing yet is assumed to be as configured, and that is kept: what
+        waits for a key must stand in one partition, also when the configuration changes meanwhile.
+        """
+
+        def place(topic: str, key: bytes) -> int:
+            partitions = self._topics.get(topic)
+            if partitions is None:
+                partitions = assumed.setdefault(topic, self._configured(topic))
+            return self._partitioner.partition(key, partitions)
+
+        assembly = Assembly(self._envelope, self._prefix, self._numbers, place)
+        for call in calls:
+            if call.error is None:
+                for handover in call.handovers:
+                    assembly.add(handover)
+        return assembly
+
+    def _blame(self, calls: Sequence[Call]) -> None:
+        """Find whose items cannot be encoded: a bug in one connector is no other's trouble."""
+        for call in calls:
+            if call.error is None:
+                try:
+                    self._assemble([call], {}).rows(0)
+                except _UNENCODABLE as error:
+                    call.error = error
+
+    def free(self, rows: Sequence[Row]) -> None:
+        """Let rows leave, and nothing else. Raises as `transact` does."""
+        self._store.commit(Commit(deleted=[row.id for row in rows]))
+
+    def move(self, topic: str, partitions: int, last_row: int) -> Moved:
+        """Put what waits for a topic where its keys belong now that it has `partitions`."""
+
+        def place(key: bytes) -> int:
+            return self._partitioner.partition(key, partitions)
+
+        if self._topics.get(topic) != partitions:
+            last_row = self._store.reassign(topic, partitions, place, last_row + 1) - 1
+            self._topics[topic] = partitions
+        return Moved(last_row, self._store.usage(), self._store.lanes(topic))
