@@ -42,6 +42,7 @@ ON_ITS_WAY_SECONDS = 0.5
 FRAMES_AT_ONCE = 1000
 REFUSED_RENEWAL_SECONDS = 60.0
 LEAST_RENEWAL_SECONDS = 0.2
+NOT_YET = 0.1  # of the life that is left, to wait for the token's own refresh
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
@@ -174,45 +175,49 @@ class Stream:
     async def _renew(self) -> None:
         """Renew with a new token at about three quarters of the life that is left, again and again."""
         tries = 0
-        while True:
-            left = self._own.expires_in
-            if left is None:
-                return
-            if tries == 0:
-                await trio.sleep(max(LEAST_RENEWAL_SECONDS, renew_delay(left, random.random())))  # noqa: S311
+        wait = self._until_renewal()
+        while wait is not None:
+            await trio.sleep(wait)
+            tries += 1
+            wait = backoff_seconds(tries, random.random())  # noqa: S311 - jitter, no secret
             try:
                 renewal = await self._own.renew()
             except Transient as error:
-                tries += 1
-                roll = random.random()  # noqa: S311 - jitter, no secret
-                await self._worry_about_renewal(
-                    error.reason, error.retry_after or backoff_seconds(tries, roll)
-                )
+                wait = max(wait, error.retry_after or 0.0)
+                self._on_failed_renewal(error.reason)
                 continue
             except Rejected as error:
-                tries += 1
-                await self._worry_about_renewal(error.reason, REFUSED_RENEWAL_SECONDS)
+                wait = REFUSED_RENEWAL_SECONDS
+                self._on_failed_renewal(error.reason)
                 continue
-            tries = 0
-            await self._after_renewal(renewal)
+            if renewal is Renewal.LOST:
+                raise ConnectionLost(Loss("the subscription is gone", at_once=True, check=True))
+            if renewal is Renewal.FRUITLESS:
+                self._on_failed_renewal("it does not extend the subscription")
+            elif renewal is Renewal.DONE:
+                await self._on_renewed()
+                tries, wait = 0, self._until_renewal()
+            else:
+                tries, wait = 0, max(LEAST_RENEWAL_SECONDS, NOT_YET * (self._own.expires_in or 0.0))
 
-    async def _after_renewal(self, renewal: Renewal) -> None:
-        if renewal is Renewal.LOST:
-            raise ConnectionLost(Loss("the subscription is gone", at_once=True, check=True))
-        if renewal is Renewal.DONE:
-            self._worry("renewal", None)
-            if self._ctx.config.reauth_on_refresh:
-                frame, _ = await self._own.authentication()
-                await self._websocket.send(frame)
+    def _until_renewal(self) -> float | None:
+        left = self._own.expires_in
+        roll = random.random()  # noqa: S311 - jitter, no secret
+        return None if left is None else max(LEAST_RENEWAL_SECONDS, renew_delay(left, roll))
 
-    async def _worry_about_renewal(self, reason: str, seconds: float) -> None:
-        """Wait for the next try. The link still works: it is not given up before the server does."""
+    async def _on_renewed(self) -> None:
+        self._worry("renewal", None)
+        if self._ctx.config.reauth_on_refresh:
+            frame, _ = await self._own.authentication()
+            await self._websocket.send(frame)
+
+    def _on_failed_renewal(self, reason: str) -> None:
+        """Note it. The link still works: it is not given up before the server does."""
         self._ctx.counters.count("renewals_failed")
         self._ctx.log.warning("renewal_failed", producer=self._own.producer, reason=reason)
         left = self._own.expires_in
         if left is not None and left <= 0:
             self._worry("renewal", f"the subscription has expired and cannot be renewed: {reason}")
-        await trio.sleep(seconds)
 
     def _worry(self, topic: str, reason: str | None) -> None:
         if self._herald.worry(topic, reason):

@@ -32,6 +32,8 @@ class Renewal(Enum):
     DONE = auto()
     NOT_YET = auto()
     """The token at hand is the one of the last time: renewing with it would not extend anything."""
+    FRUITLESS = auto()
+    """The server took it, and the expiry did not move."""
     LOST = auto()
     """The subscription is gone, or stays INACTIVE."""
 
@@ -88,23 +90,28 @@ class OwnSubscription:
         An expiry that does not move is an alarm, for it is the one thing that keeps the stream alive.
         """
         assert self._current is not None
-        await self._account.token()
-        generation = self._account.generation
-        if generation == self._generation and not self._is_urgent():
-            return Renewal.NOT_YET
-        before = self._expires_at
+        token = await self._account.token()
+        if self._account.generation == self._generation:
+            if not self._is_urgent():
+                return Renewal.NOT_YET
+            self._account.drop_token(token)
+            await self._account.token()
+        generation, before = self._account.generation, self._expires_at
         renewed = await self._account.renew(self._current.subscription_id)
         if renewed is None:
             await self._forget()
             return Renewal.LOST
         self._note(renewed, generation)
         self._ctx.counters.count("renewals")
+        if judge_subscription(renewed) is not Next.CONNECT:
+            return Renewal.LOST
         if before is not None and (self._expires_at or 0.0) - before < _MOVES_SECONDS:
             self._ctx.counters.count("renewals_without_effect")
             self._ctx.log.error(
                 "renewal_without_effect", producer=self.producer, expires_in=renewed.expires_in
             )
-        return Renewal.DONE if judge_subscription(renewed) is Next.CONNECT else Renewal.LOST
+            return Renewal.FRUITLESS
+        return Renewal.DONE
 
     async def authentication(self) -> tuple[str, str]:
         """Give the frame that authenticates on this subscription's socket, and the token in it."""
@@ -129,7 +136,7 @@ class OwnSubscription:
         return None if self._expires_at is None else self._expires_at - self._ctx.clock.monotonic()
 
     def _is_urgent(self) -> bool:
-        """Tell whether waiting for a newer token would be too long: a tenth of the life is left."""
+        """Tell whether to wait no longer for the token's own refresh: a tenth of the life is left."""
         left = self.expires_in
         return left is None or left < self._life * _URGENT
 

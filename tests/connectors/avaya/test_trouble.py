@@ -1,0 +1,363 @@
+"""The contract's sections 2 and 5 against the simulator: what the connector does about each fault."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import trio
+
+from streamd.config import Secret
+from streamd.simulators.avaya import AvayaOptions, AvayaSimulator, open_avaya_simulator
+from streamd.transport.http import open_http
+
+QUEUE = "Queue_itd_1.0.0"
+
+
+def options(*faults: str, **changes: Any) -> AvayaOptions:
+    return AvayaOptions(
+        **{"keys": 10, "producers": (QUEUE,), "rate": 50.0, "faults": frozenset(faults), **changes}
+    )
+
+
+def calls(simulator: AvayaSimulator, method: str, end: str) -> int:
+    return sum(each.method == method and each.path.endswith(end) for each in simulator.requests)
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ("forbidden-403:token", "token: 403"),
+        ("missing-404:token", "token: 404"),
+        ("appkey-401:token", "token: 401"),
+        ("appkey-401:create", "create: 401"),
+        ("forbidden-403:create", "create: 403"),
+        ("missing-404:create", "create: 404"),
+        ("auth-constraint-violation", "CONNECTION_FAILED_CONSTRAINT_VIOLATION"),
+    ],
+)
+async def test_a_configuration_fault_is_refused_and_not_retried_in_a_loop(
+    system: Any, fault: str, word: str
+) -> None:
+    async with system(options(fault)) as (simulator, running):
+        await running.until_state("refused")
+        assert word in running.reason
+        before = len(simulator.requests)
+        await trio.sleep(0.6)
+        assert len(simulator.requests) == before
+
+
+async def test_a_wrong_secret_is_refused(system: Any) -> None:
+    async with system(options(), client_secret=Secret("wrong-secret")) as (_simulator, running):
+        await running.until_state("refused")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "error-500:token=2",
+        "gateway-html:token=2",
+        "error-500:create=2",
+        "gateway-html:create=2",
+        "token-401:create=1",
+        "limited-429:create=1",
+        "limited-429-bare:create=1",
+        "reset-after-post",
+        "upgrade-503=2",
+        "auth-internal-error",
+        "auth-unknown-status",
+        "unknown-subscription=2",
+        "invalid-token=1",
+        "invalid-token=2",
+        "auth-reply-upper",
+        "endpoint-bare",
+        "fractions-3",
+        "extra-fields",
+        "problem-status-string",
+        "expires-at-far",
+        "pending-seconds=1",
+        "fragmented",
+        "array-frames",
+        "second-refused",
+        "forbidden-403:producers",
+        "missing-404:producers",
+        "error-500:producers",
+        "limited-429:producers=1",
+    ],
+)
+async def test_what_passes_is_waited_out_and_the_connector_goes_live(
+    system: Any, truth: Any, fault: str
+) -> None:
+    async with system(options(fault)) as (simulator, running):
+        await running.until_state("live")
+        simulator.set_rate(0)
+        await running.until(lambda: running.table() == truth(simulator, QUEUE))
+
+
+async def test_an_invalid_token_is_replaced_and_the_subscription_renewed_at_once(system: Any) -> None:
+    async with system(options("invalid-token=1"), retry_min_seconds=30.0, retry_max_seconds=60.0) as (
+        simulator,
+        running,
+    ):
+        await running.until_state("live")
+        assert calls(simulator, "POST", "/token") == 2
+        assert calls(simulator, "POST", ":renew") == 1
+        assert calls(simulator, "POST", "/subscriptions") == 1
+
+
+async def test_an_unknown_subscription_is_looked_up_and_not_recreated(system: Any) -> None:
+    async with system(options("unknown-subscription=2")) as (simulator, running):
+        await running.until_state("live")
+        assert calls(simulator, "POST", "/subscriptions") == 1
+        assert (
+            sum(each.method == "GET" and "/subscriptions/" in each.path for each in simulator.requests) == 2
+        )
+
+
+async def test_a_refused_access_token_is_fetched_once_and_retried_once(system: Any) -> None:
+    async with system(options("token-401:create=1")) as (simulator, running):
+        await running.until_state("live")
+        assert calls(simulator, "POST", "/token") == 2
+        assert "lost" not in running.moments()
+
+
+async def test_no_authentication_response_ends_the_wait(system: Any) -> None:
+    async with system(options("auth-no-reply"), authentication_timeout_seconds=0.3) as (_simulator, running):
+        await running.until_state("live")
+        assert "no authentication response" in str(running.events("connector.lost")[0]["data"])
+
+
+async def test_a_producer_that_never_becomes_active_is_refused_after_one_new_try(system: Any) -> None:
+    async with system(options("pending-forever"), activation_limit_seconds=1.0) as (simulator, running):
+        await running.until_state("refused")
+        assert QUEUE in running.reason
+        assert calls(simulator, "POST", "/subscriptions") == 2
+        assert simulator.subscriptions == {}
+
+
+async def test_a_misspelt_producer_is_refused(system: Any) -> None:
+    async with system(options(), measure_producers=["Queue_ITD_1.0.0"]) as (_simulator, running):
+        await running.until_state("refused")
+        assert "create: 400" in running.reason
+
+
+async def test_the_subscription_is_renewed_with_new_tokens_before_it_expires(system: Any) -> None:
+    async with system(options("token-seconds=3")) as (simulator, running):
+        await running.until_state("live")
+        await running.until(lambda: running.tally["renewals"] >= 3)
+        assert running.tally["renewals_without_effect"] == 0
+        assert "lost" not in running.moments()
+        assert calls(simulator, "POST", "/token") >= 3
+
+
+async def test_a_renewal_that_extends_nothing_is_an_alarm_and_the_stream_goes_on(system: Any) -> None:
+    faults = ("token-seconds=3", "token-cached", "expiry-keeps")
+    async with system(options(*faults)) as (_simulator, running):
+        await running.until(lambda: running.tally["renewals_without_effect"] >= 1)
+        assert "lost" not in running.moments()
+
+
+async def test_a_subscription_that_vanished_is_made_anew_when_its_renewal_says_so(system: Any) -> None:
+    faults = ("token-seconds=3", "delete-keeps")
+    async with system(options(*faults)) as (simulator, running):
+        await running.until_state("live")
+        simulator.set_faults(*faults, "missing-404:renew=1")
+        await running.until(lambda: calls(simulator, "POST", "/subscriptions") == 2)
+        await running.until(lambda: "recovered" in running.moments())
+
+
+async def test_failing_renewals_degrade_the_link_only_when_the_subscription_has_expired(system: Any) -> None:
+    faults = ("token-seconds=2", "expiry-keeps")
+    async with system(options(*faults)) as (simulator, running):
+        await running.until_state("live")
+        simulator.set_faults(*faults, "error-500:renew")
+        await running.until_state("degraded")
+        assert "renew" in running.reason
+        simulator.set_faults(*faults)
+        await running.until_state("live")
+        assert "lost" not in running.moments()
+
+
+async def test_expiry_that_closes_the_socket_is_survived(system: Any) -> None:
+    async with system(options()) as (simulator, running):
+        await running.until_state("live")
+        simulator.expire_tokens()
+        await simulator.drop_sockets("close:1000")
+        await running.until(lambda: "recovered" in running.moments())
+
+
+async def test_a_half_open_line_is_noticed_and_its_gap_begins_before_it_went_dead(
+    bench: Any, quick: Any
+) -> None:
+    async with open_avaya_simulator(options("half-open=1")) as simulator:
+        config = quick(simulator.base_url, ping_interval_seconds=0.2, pong_timeout_seconds=0.5)
+        async with bench(config) as running:
+            await running.until(lambda: "lost" in running.moments())
+            simulator.set_faults()
+            await running.until(lambda: "recovered" in running.moments())
+            gap = next(
+                event["data"]
+                for event in running.events("gap.closed")
+                if event["data"]["cause"] == "link_lost"
+            )
+            received = [event["receivedtime"] for event in running.events(".upserted")]
+            before = [each for each in received if each < gap["to"]]
+            assert gap["from"] < before[-1]
+
+
+async def test_a_peer_that_sends_data_but_no_pong_is_alive(bench: Any, quick: Any) -> None:
+    async with open_avaya_simulator(options("no-pong")) as simulator:
+        config = quick(simulator.base_url, ping_interval_seconds=0.2, pong_timeout_seconds=0.3)
+        async with bench(config) as running:
+            await running.until_state("live")
+            await trio.sleep(1.5)
+            assert "lost" not in running.moments()
+
+
+async def test_a_silent_night_with_pongs_is_no_loss(system: Any) -> None:
+    async with system(options("silent-night", "ping-interval=1"), snapshot_proof_seconds=1.5) as (
+        _simulator,
+        running,
+    ):
+        await running.until_state("live")
+        await trio.sleep(2.5)
+        assert "lost" not in running.moments()
+        rules = [event["data"]["details"] for event in running.events("snapshot_completed")]
+        assert [(each["rule"], each["proven"]) for each in rules] == [("quiet", False), ("quiet", True)]
+
+
+@pytest.mark.parametrize("shape", ["snapshot-empty", "snapshot-one", "snapshot-slow=40", "live-in-snapshot"])
+async def test_any_shape_of_snapshot_ends(system: Any, shape: str) -> None:
+    async with system(options(shape), snapshot_limit_seconds=2.0) as (_simulator, running):
+        await running.until_state("live")
+
+
+async def test_an_empty_snapshot_retires_nothing(system: Any) -> None:
+    async with system(options("silent-night"), snapshot_limit_seconds=1.0) as (simulator, running):
+        await running.until(lambda: running.events("gap.healed"))
+        simulator.set_faults("snapshot-empty", "silent-night")
+        await simulator.drop_sockets()
+        await running.until(
+            lambda: running.events("snapshot_completed")[-1]["data"]["details"]["rule"] == "empty"
+        )
+        assert not running.events("snapshot_completed")[-1]["data"]["details"]["proven"]
+        assert len(running.table()) == 10
+        assert running.events(".deleted") == []
+
+
+async def test_live_data_without_a_snapshot_costs_the_subscription_once(system: Any) -> None:
+    async with system(options("snapshot-first-only"), snapshot_limit_seconds=1.0) as (simulator, running):
+        await running.until(lambda: running.events("gap.healed"))
+        await simulator.drop_sockets()
+        await running.until(lambda: calls(simulator, "POST", "/subscriptions") == 2)
+        await running.until(lambda: len(running.events("gap.healed")) >= 2)
+        assert len(simulator.subscriptions) == 1
+
+
+async def test_a_snapshot_that_cannot_be_forced_is_not_forced_for_ever(system: Any) -> None:
+    async with system(options("snapshot-empty"), snapshot_limit_seconds=0.7) as (simulator, running):
+        await running.until(lambda: calls(simulator, "POST", "/subscriptions") == 2)
+        await trio.sleep(2.0)
+        assert calls(simulator, "POST", "/subscriptions") == 2
+        assert running.state == "live"
+
+
+async def test_too_many_vanished_rows_are_held_and_deleted_when_the_next_snapshot_lacks_them_too(
+    system: Any, truth: Any
+) -> None:
+    async with system(options(keys=60, rate=0.0)) as (simulator, running):
+        await running.until(lambda: running.events("gap.healed"))
+        simulator.remove_keys(40, QUEUE, silent=True)
+        await simulator.drop_sockets()
+        await running.until_state("degraded")
+        assert "40 keys" in running.reason
+        assert len(running.table()) == 60
+        await simulator.drop_sockets()
+        await running.until(lambda: running.table() == truth(simulator, QUEUE))
+        await running.until_state("live")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("unknown-payload-type=2", "unknown payloadType 'REPLAYED'"),
+        ("unknown-event-action=2", "unknown eventAction 'MERGE'"),
+        ("missing-keys=2", "no keys"),
+        ("bad-json=2", "not a JSON object"),
+    ],
+)
+async def test_a_bad_frame_is_a_dead_letter_and_the_stream_goes_on(
+    system: Any, truth: Any, fault: str, reason: str
+) -> None:
+    async with system(options(fault)) as (simulator, running):
+        await running.until(lambda: len(running.events("dead_letter.written")) >= 3)
+        assert reason in {event["data"]["reason"] for event in running.events("dead_letter.written")}
+        assert "lost" not in running.moments()
+        simulator.set_faults()
+        simulator.set_rate(0)
+        await running.until(lambda: running.table() == truth(simulator, QUEUE))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "non-string-values=2",
+        "null-measures=2",
+        "null-values=2",
+        "binary-frame=2",
+        "huge-frame=5",
+        "repeat-upserts=2",
+        "delete-unknown=2",
+        "upsert-after-delete=2",
+        "initializing-delete=2",
+        "delete-with-measures",
+        "live-full",
+        "snapshot-again=1",
+        "midnight-reset=1",
+        "unknown-event=2",
+    ],
+)
+async def test_odd_data_does_not_end_the_link(system: Any, fault: str) -> None:
+    async with system(options(fault)) as (_simulator, running):
+        await running.until_state("live")
+        await running.until(lambda: len(running.events(".upserted")) > 60)
+        assert "lost" not in running.moments()
+
+
+async def test_a_frame_above_our_limit_raises_the_limit(system: Any) -> None:
+    async with system(options("huge-frame=20"), max_message_bytes=400_000) as (_simulator, running):
+        await running.until(lambda: running.tally["link_alerts"] >= 1)
+        await running.until(lambda: running.moments().count("recovered") >= 1)
+
+
+async def test_a_token_goes_to_no_host_that_is_not_allowed(system: Any) -> None:
+    async with system(options(), endpoint_hosts=["avayacloud.com"]) as (simulator, running):
+        await running.until_state("refused")
+        assert "endpoint_hosts" in running.reason
+        assert simulator.sockets == []
+
+
+async def test_no_token_and_no_secret_is_in_anything_written(
+    system: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    faults = ("token-cached", "bad-json=2", "invalid-token=1", "forbidden-403:renew=1")
+    async with system(options(*faults)) as (simulator, running):
+        await running.until_state("live")
+        await simulator.drop_sockets()
+        await running.until(lambda: "recovered" in running.moments())
+        written = b"".join(record.value or b"" for _, record in running.records()).decode()
+        seen = written + repr(running.runtime.config) + "".join(capfd.readouterr())
+        for secret in ("simulated-secret", "simulated-appkey", await token_of(simulator)):
+            assert secret not in seen
+
+
+async def token_of(simulator: AvayaSimulator) -> str:
+    """Get the token that is in use; only with the fault `token-cached`."""
+    path = "/api/auth/v1/ABCDEF/protocol/openid-connect/token"
+    form = {"grant_type": "client_credentials", "client_id": "streamd", "client_secret": "simulated-secret"}
+    async with open_http(simulator.base_url, headers={"appkey": "simulated-appkey"}) as http:
+        answer = await http.request("POST", path, form=form)
+    token = json.loads(answer.body)["access_token"]
+    assert len(token) > 20
+    return str(token)
