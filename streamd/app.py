@@ -21,7 +21,7 @@ from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
 from streamd.config import Config
 from streamd.configfile import load
-from streamd.derived import changed, connector_share, enabled, state_directory, topic_specs
+from streamd.derived import changed, changed_tables, connector_share, enabled, state_directory, topic_specs
 from streamd.errors import ConfigError
 from streamd.notify import Notifier
 from streamd.pipeline import Pipeline
@@ -192,7 +192,7 @@ class Daemon:
             return True
 
     async def _apply(self, new: Config) -> None:
-        connectors, tables = changed(self.config, new)
+        connectors, tables = changed(self.config, new), changed_tables(self.config, new)
         if tables:
             log.warning("reload_needs_restart", tables=sorted(tables))
         for name in connectors & self._scopes.keys():

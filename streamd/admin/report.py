@@ -82,14 +82,17 @@ class Report(Struct, frozen=True):
 
 
 class Totaller:
-    """Counts what the connectors have done since this was made.
+    """Counts what the connectors have done since the daemon began; made before they do anything.
 
     What a connector's spool held then and holds no more has been published meanwhile, or what replaced it.
     """
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._before: dict[str, tuple[int, int, int]] = {}
+        self._numbers = dict(daemon.spool.numbers)
+        self._waited: dict[str, int] = {}
+        for name in daemon.config.connectors:
+            self._totals(name)
 
     def totals(self) -> dict[str, Totals]:
         """Give connector -> its totals."""
@@ -97,16 +100,12 @@ class Totaller:
 
     def _totals(self, connector: str) -> Totals:
         usage = self._daemon.spool.usage(connector)
-        events = self._events(connector)
-        events_before, records_before, waited = self._before.setdefault(
-            connector, (events, usage.accepted, usage.events)
-        )
-        records = usage.accepted - records_before
-        return Totals(events - events_before, records, records + waited - usage.events)
+        waited = self._waited.setdefault(connector, max(0, usage.events - usage.accepted))
+        return Totals(self._events(connector), usage.accepted, waited + usage.accepted - usage.events)
 
     def _events(self, connector: str) -> int:
         return sum(
-            number
+            number - self._numbers.get((owner, stream), 0)
             # A copy: the spool's thread adds to it.
             for (owner, stream), number in list(self._daemon.spool.numbers.items())
             if owner == connector and not stream.endswith(".state")

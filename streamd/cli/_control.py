@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import trio
 
 from streamd import control
 from streamd.config import Config
@@ -23,19 +24,20 @@ def ask(config: Config, method: str, path: str, **query: str) -> httpx.Response:
     home = state_directory(config)
     try:
         with control.address(home) as socket:
-            return _request(socket, method, path, query)
+            return trio.run(_request, socket, method, path, query)
     except (httpx.ConnectError, FileNotFoundError) as error:
         raise NotRunning(_why_not(home)) from error
     except httpx.TransportError as error:
         raise NotRunning(f"the daemon on {home} does not answer: {type(error).__name__}") from error
 
 
-def _request(socket: Path, method: str, path: str, query: dict[str, str]) -> httpx.Response:
-    transport = httpx.HTTPTransport(uds=str(socket))
-    with httpx.Client(
+async def _request(socket: Path, method: str, path: str, query: dict[str, str]) -> httpx.Response:
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    client = httpx.AsyncClient(
         transport=transport, base_url="http://streamd", timeout=_SECONDS, trust_env=False
-    ) as daemon:
-        return daemon.request(method, path, params=query)
+    )
+    async with client as daemon:
+        return await daemon.request(method, path, params=query)
 
 
 def _why_not(home: Path) -> str:

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from streamd.errors import SpoolUnusable
 from streamd.model import Record
 from streamd.spool.directory import DATABASE
-from streamd.spool.store import SpoolCorrupt, connect, record_bytes, unpack
+from streamd.spool.store import SpoolCorrupt, connect, unpack
 
 _ROWS_AT_ONCE = 64
 
@@ -77,14 +77,14 @@ class Look:
             for (finding,) in self._connection.execute("PRAGMA integrity_check"):
                 if finding != "ok":
                     yield f"the file: {finding}"
-            for row_id, _, _, _, count, size, checksum, payload in self._rows(None, None):
-                yield from _problems_of(row_id, count, size, checksum, payload)
+            for row_id, _, _, _, count, checksum, payload in self._rows(None, None):
+                yield from _problems_of(row_id, count, checksum, payload)
         except sqlite3.DatabaseError as error:
             yield f"the file: {error}"
 
     def records(self, topic: str | None = None, connector: str | None = None) -> Iterator[Dumped]:
         """Give the records that wait, in the order of their acceptance. Raises SpoolCorrupt."""
-        for row_id, owner, place, partition, _, _, checksum, payload in self._rows(topic, connector):
+        for row_id, owner, place, partition, _, checksum, payload in self._rows(topic, connector):
             for record in unpack(payload, checksum):
                 yield _dumped(row_id, owner, place, partition, record)
 
@@ -101,9 +101,9 @@ class Look:
 
     def _rows(
         self, topic: str | None, connector: str | None
-    ) -> Iterator[tuple[int, str, str, int, int, int, int, bytes]]:
+    ) -> Iterator[tuple[int, str, str, int, int, int, bytes]]:
         query = (
-            "SELECT id, connector, topic, partition, count, bytes, checksum, payload FROM rows"
+            "SELECT id, connector, topic, partition, count, checksum, payload FROM rows"
             " WHERE id > ?1 AND (topic = ?2 OR ?2 IS NULL) AND (connector = ?3 OR ?3 IS NULL)"
             " ORDER BY id LIMIT ?4"
         )
@@ -134,7 +134,7 @@ def look(home: Path) -> Iterator[Look]:
         yield Look(connection)
 
 
-def _problems_of(row_id: int, count: int, size: int, checksum: int, payload: bytes) -> Iterator[str]:
+def _problems_of(row_id: int, count: int, checksum: int, payload: bytes) -> Iterator[str]:
     try:
         records = unpack(payload, checksum)
     except SpoolCorrupt as error:
@@ -145,8 +145,6 @@ def _problems_of(row_id: int, count: int, size: int, checksum: int, payload: byt
         return
     if len(records) != count:
         yield f"row {row_id}: holds {len(records)} records, not {count}"
-    if sum(map(record_bytes, records)) != size:
-        yield f"row {row_id}: its records are {sum(map(record_bytes, records))} bytes, not {size}"
 
 
 def _dumped(row_id: int, connector: str, topic: str, partition: int, record: Record) -> Dumped:
