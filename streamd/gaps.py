@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +37,15 @@ class Gap(Struct, frozen=True):
 
 Step = tuple[list[Event], dict[str, bytes | None]]
 """What to append: events, and changes of the keyed state."""
+
+
+NOTHING: Step = ([], {})
+
+
+def joined(*steps: Step) -> Step:
+    """Make one step of several, to be appended together."""
+    events = [event for more, _ in steps for event in more]
+    return events, {name: value for _, changes in steps for name, value in changes.items()}
 
 
 class Gaps:
@@ -72,7 +82,7 @@ class Gaps:
     ) -> Step:
         """Open a gap; nothing happens when one of this kind is open already."""
         if self.is_open(session, kind):
-            return [], {}
+            return NOTHING
         data = GapData(
             gap_id=gap_id,
             scope=list(scope),
@@ -92,23 +102,32 @@ class Gaps:
         """Close the open gap of this kind, if there is one. `restored`: its state is right already."""
         gap = self._find(session, kind)
         if gap is None:
-            return [], {}
+            return NOTHING
         begin = gap.data.from_ or until
         closed = replace(gap.data, to=max(until, begin), count=count)
         if restored and closed.state:
             closed = replace(closed, state="restored", healed_at=now)
         return self._note(Gap(session, kind, closed), GAP_CLOSED, now)
 
-    def heal(self, session: str, *, by: str, now: datetime) -> Step:
+    def close_others(self, session: str, *, until: datetime, now: datetime) -> Step:
+        """Close this session's open gaps beside its link's: whoever would have closed them is gone."""
+        kinds = [
+            gap.kind
+            for gap in self._gaps.values()
+            if gap.session == session and gap.kind != LINK and gap.data.to is None
+        ]
+        return joined(
+            *(self.close(session, kind, until=until, restored=False, count=None, now=now) for kind in kinds)
+        )
+
+    def heal(self, session: str, *, by: Literal["snapshot", "redelivery", "backfill"], now: datetime) -> Step:
         """Heal this session's closed gaps: a snapshot has restored their state."""
-        events: list[Event] = []
-        changes: dict[str, bytes | None] = {}
-        for gap in [gap for gap in self._gaps.values() if gap.session == session and gap.data.to]:
-            healed = replace(gap.data, state="restored", healed_by=by, healed_at=now)
-            more, change = self._note(Gap(session, gap.kind, healed), GAP_HEALED, now)
-            events += more
-            changes |= change
-        return events, changes
+        steps: list[Step] = []
+        for gap in list(self._gaps.values()):
+            if gap.session == session and gap.data.to is not None:
+                healed = replace(gap.data, state="restored", healed_by=by, healed_at=now)
+                steps.append(self._note(Gap(session, gap.kind, healed), GAP_HEALED, now))
+        return joined(*steps)
 
     def _find(self, session: str, kind: str) -> Gap | None:
         for gap in self._gaps.values():

@@ -21,11 +21,35 @@ _KIND = "overflow"
 _FLUSH_SECONDS = 2.0
 
 
+class _Hole:
+    """Events that were dropped: received after `since`, and not after `until`.
+
+    It is `over` once everything is kept again and the states that it held back are committed. One hole
+    lasts through several fillings of the buffer, until the pump has caught up.
+    """
+
+    def __init__(self, since: datetime) -> None:
+        self.since = since
+        self.until = since
+        self.count = 0
+        self.declared = False
+        self.over = trio.Event()
+
+    def drop(self, events: int, at: datetime) -> None:
+        self.count += events
+        self.until = max(self.until, at)
+        if self.over.is_set():
+            self.over = trio.Event()
+
+    def end(self, at: datetime) -> None:
+        self.until = max(self.until, at)
+        self.over.set()
+
+
 class Intake:
     """The buffer of one session, in the order of `put_nowait`; dropped events leave a gap behind."""
 
     def __init__(self, ctx: Context[Any], link: Link, most: int = MOST_ITEMS) -> None:
-        self.dropped = 0
         self._ctx = ctx
         self._link = link
         self._most = most
@@ -33,93 +57,141 @@ class Intake:
         self._changes: dict[str, bytes | None] = {}
         self._held: dict[tuple[Stream, str], State] = {}
         self._oldest: datetime | None = None
-        self._in_flight: datetime | None = None
-        self._work = trio.Event()
         self._kept_until: datetime | None = None
-        self._dropping_since: datetime | None = None
-        self._declared = False
+        self._uncommitted: list[datetime] = []
+        self._hole: _Hole | None = None
+        self._work = trio.Event()
+        self._overflowed = trio.Event()
+        self._idle = trio.Event()
+        self._idle.set()
+        self._flush_by: float | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Count what was dropped in the hole that is not closed yet."""
+        return self._hole.count if self._hole else 0
 
     def put_nowait(self, items: Sequence[Item], changes: Mapping[str, bytes | None], at: datetime) -> None:
         """Take what was received at `at`; never waits, never refuses."""
-        if changes:
-            self._changes.update(changes)
-        if self._dropping_since is None and len(self._items) < self._most:
+        if not items and not changes:
+            return
+        self._changes.update(changes)
+        if self._oldest is None or at < self._oldest:
+            self._oldest = at
+        if len(self._items) < self._most:
             self._items += items
             self._kept_until = at
-            if self._oldest is None:
-                self._oldest = at
         else:
             self._drop(items, at)
+        if self._idle.is_set():
+            self._idle = trio.Event()
         self._work.set()
 
     def _drop(self, items: Sequence[Item], at: datetime) -> None:
-        if self._dropping_since is None:
-            self._dropping_since = self._kept_until or at
+        """Keep the states, the latest of each key; there is room for nothing else."""
+        events = 0
         for item in items:
             if isinstance(item, Event):
-                self.dropped += 1
-                self._ctx.counters.count("dropped_events")
+                events += 1
             else:
-                self._held.pop((item.stream, item.key), None)
                 self._held[item.stream, item.key] = item
+        if events:
+            if self._hole is None:
+                self._hole = _Hole(min(self._kept_until or at, at))
+                self._overflowed.set()
+            self._hole.drop(events, at)
+            self._ctx.counters.count("dropped_events", events)
 
     async def run(self) -> None:
-        """Pump for ever: append what is here, in order; declare what was dropped."""
+        """Append what comes and declare what is dropped, for ever; when cancelled, first what is left."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._declare)
-            while True:
-                await self._work.wait()
-                await self._pump()
+            worker = trio.CancelScope(shield=True)
+            nursery.start_soon(self._work_in, worker)
+            try:
+                await trio.sleep_forever()
+            finally:
+                await self._finish(worker)
 
     async def flush(self) -> None:
-        """Hand over what is left, within a short deadline, when the session ends."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + _FLUSH_SECONDS):
-            while self._items or self._changes or self._held or self._dropping_since:
-                await self._pump()
+        """Hand over what is left when the session ends, within a short deadline that `run` shares."""
+        if self._idle.is_set():
+            return
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                worker = trio.CancelScope()
+                nursery.start_soon(self._work_in, worker)
+                await self._finish(worker)
+
+    async def _finish(self, worker: trio.CancelScope) -> None:
+        if self._flush_by is None:
+            self._flush_by = trio.current_time() + _FLUSH_SECONDS
+        with trio.CancelScope(shield=True, deadline=self._flush_by):
+            await self._idle.wait()
+        worker.cancel()
+
+    async def _work_in(self, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._pump)
+                    nursery.start_soon(self._declare)
+        finally:
+            self._idle.set()  # nobody works on what may be left
 
     async def _pump(self) -> None:
-        self._work = trio.Event()
-        items, self._items = self._items, []
-        changes, self._changes = self._changes, {}
-        held, self._held = list(self._held.values()), {}
-        since, count = self._dropping_since, self.dropped
-        self._in_flight, self._oldest = self._oldest, None
-        if since is not None:
-            await self._open_gap(since)
-        if items or held or changes:
-            await self._ctx.append([*items, *held], changes)
-        self._in_flight = None
-        if since is not None and self.dropped == count:
-            await self._close_gap(count)
-
-    async def _declare(self) -> None:
-        """Open the gap as soon as anything is dropped, although the pump itself may be stuck."""
         while True:
             await self._work.wait()
-            if self._dropping_since is not None:
-                await self._open_gap(self._dropping_since)
-            await trio.sleep(0.1)
+            self._work = trio.Event()
+            await self._append()
+            self._note_idle()
 
-    async def _open_gap(self, since: datetime) -> None:
-        if not self._declared:
-            self._declared = True
-            self._ctx.log.warning("intake_overflow", since=since.isoformat())
-            await self._link.open_gap(_KIND, cause="overflow", since=since)
+    async def _append(self) -> None:
+        """Append all that is here, in order; what ends this early leaves `proof` where it is."""
+        items: list[Item] = [*self._items, *self._held.values()]
+        changes, oldest = self._changes, self._oldest
+        hole, at = self._hole, self._ctx.clock.now()
+        dropped = self.dropped
+        self._items, self._held, self._changes, self._oldest = [], {}, {}, None
+        if oldest is None:
+            return
+        self._uncommitted.append(oldest)
+        await self._ctx.append(items, changes)
+        self._uncommitted.remove(oldest)
+        if hole is not None and hole is self._hole and hole.count == dropped:
+            hole.end(at)  # nothing has been dropped since, and all that was held back is committed
 
-    async def _close_gap(self, count: int) -> None:
-        """End the hole: from now on everything is kept again."""
-        self._dropping_since = None
-        self._declared = False
-        self.dropped = 0
-        now = self._ctx.clock.now()
-        self._ctx.log.info("intake_recovered", dropped=count)
-        await self._link.close_gap(_KIND, until=now, restored=True, count=count)
+    async def _declare(self) -> None:
+        """Open a gap as soon as anything is dropped, although the pump may be stuck; close it in the end."""
+        while True:
+            while self._hole is None:
+                await self._overflowed.wait()
+                self._overflowed = trio.Event()
+            hole = self._hole
+            if not hole.declared:
+                self._ctx.log.warning("intake_overflow", since=hole.since.isoformat())
+                await self._link.open_gap(_KIND, cause="overflow", since=hole.since)
+                hole.declared = True
+            while not hole.over.is_set():
+                await hole.over.wait()
+            self._hole = None
+            self._ctx.log.info("intake_recovered", dropped=hole.count)
+            await self._link.close_gap(_KIND, until=hole.until, restored=True, count=hole.count)
+            self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self._oldest is None and self._hole is None:
+            self._idle.set()
 
     def proof(self, transport: datetime | None) -> datetime | None:
-        """Give the latest instant before which all that was received is committed or in a declared gap."""
-        oldest = self._in_flight or self._oldest
-        if self._dropping_since is not None and not self._declared:
-            oldest = min(oldest or self._dropping_since, self._dropping_since)
-        if transport is None or oldest is None:
-            return transport
-        return min(transport, oldest)
+        """Give the latest instant before which all that was received is committed or in a declared gap.
+
+        `transport`: the instant before which all that the vendor sent has been put here.
+        """
+        if transport is None:
+            return None
+        bounds = [transport, *self._uncommitted]
+        if self._oldest is not None:
+            bounds.append(self._oldest)
+        if self._hole is not None and not self._hole.declared:
+            bounds.append(self._hole.since)
+        return min(bounds)

@@ -18,10 +18,10 @@ import trio
 from streamd.connector import NO_CHANGES, Changes, Session
 from streamd.errors import Rejected, StreamdError, Transient
 from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
-from streamd.gaps import LINK, Step
+from streamd.gaps import LINK, NOTHING, Step, joined
 from streamd.model import CONNECTORS, Event
 from streamd.spool.proofs import Proof
-from streamd.supervision import leaf
+from streamd.supervision import leaves
 
 if TYPE_CHECKING:
     from streamd.runtime import Runtime
@@ -56,22 +56,28 @@ class SessionLink:
         self._runtime = runtime
         self._session = session
         self._connected_at: datetime | None = None
+        self._connected_since = 0.0
         self._proof: Callable[[], datetime | None] | None = None
         self._declared = False
         self._was_lost = False
-        self._through = runtime.clock.now()
+        self._through: datetime | None = None
 
     # -- told by `keep`
 
     async def begin(self) -> None:
         """Declare what was missed since the last proof of life, from before this process too."""
         runtime, session = self._runtime, self._session
-        since = runtime.spool.alive(runtime.origin, session.name)
-        cause = "new_spool" if since is None else "crash"
-        self._through = since or self._through
-        await self._tell("connecting", None, self._open(cause, since))
-        self._declared = True
+        now = runtime.clock.now()
+        alive = runtime.spool.alive(runtime.origin, session.name)
+        since = min(alive, now) if alive else None  # the clock may have gone back meanwhile
+        self._through = since
         runtime.spool.prove_with(runtime.origin, session.name, self._prove)
+        step = joined(self._open("crash", since), self._close_others(now))
+        if self._was_lost:  # and still is: the gap is open, the status says why
+            await self._append(*step)
+        else:
+            await self._tell("connecting", None, step)
+        self._declared = True
 
     async def lost(self, reason: str, cause: str = "link_lost") -> None:
         """Note that the link is down: the gap opens at the last proof of life."""
@@ -92,8 +98,8 @@ class SessionLink:
 
     def held(self, seconds: float) -> bool:
         """Tell whether the link was up for that long until now."""
-        since = self._connected_at
-        return since is not None and (self._runtime.clock.now() - since).total_seconds() > seconds
+        up = self._runtime.clock.monotonic() - self._connected_since
+        return self._connected_at is not None and up > seconds
 
     # -- told by the session
 
@@ -107,14 +113,17 @@ class SessionLink:
             self._session.name, LINK, until=until, restored=False, count=None, now=now
         )
         self._connected_at = until
+        self._connected_since = self._runtime.clock.monotonic()
         self._declared = False
+        if self._was_lost:
+            self._runtime.counters.count("reconnects")
         await self._tell("snapshot", "connected", step, **data)
 
     async def snapshot_begun(self) -> None:
         await self._tell("snapshot", "snapshot_begun")
 
     async def snapshot_completed(self, *, proven: bool, **data: Any) -> None:
-        step: Step = ([], {})
+        step = NOTHING
         if proven:
             step = self._runtime.gaps.heal(self._session.name, by="snapshot", now=self._runtime.clock.now())
         await self._tell("snapshot", "snapshot_completed", step, proven=proven, **data)
@@ -124,23 +133,15 @@ class SessionLink:
             self._was_lost = False
             self._runtime.log.info("link_recovered", session=self._session.name)
             await self._tell("live", "recovered")
+        elif _is(self._runtime, self._session, "live"):
+            return
         await self._tell("live", "live")
 
     async def degraded(self, reason: str) -> None:
         await self._tell("degraded", None, reason=reason)
 
     async def open_gap(self, kind: str, *, cause: str, since: datetime) -> None:
-        step = self._runtime.gaps.open(
-            self._session.name,
-            kind,
-            gap_id=_gap_id(),
-            scope=self._session.scope,
-            since=since,
-            cause=cause,
-            stateful=True,
-            now=self._runtime.clock.now(),
-        )
-        await self._append(*step)
+        await self._append(*self._open(cause, since, kind))
 
     async def close_gap(self, kind: str, *, until: datetime, restored: bool, count: int | None) -> None:
         now = self._runtime.clock.now()
@@ -152,32 +153,44 @@ class SessionLink:
     # -- inside
 
     async def _down(self, state: ConnectorState, reason: str, cause: str, action: LifeCycle) -> None:
-        since = self._prove().alive
+        """Open the gap and tell the moment; what is told already is not told again at each try."""
+        now = self._runtime.clock.now()
+        since = self._prove().alive or self._runtime.spool.alive(self._runtime.origin, self._session.name)
         self._connected_at = None
         self._proof = None
-        since = since or self._runtime.spool.alive(self._runtime.origin, self._session.name)
-        step = self._open(cause, since)
+        since = min(since, now) if since else None
+        step = joined(self._open(cause, since), self._close_others(now))
         self._was_lost = True
         before = self._runtime.status.sessions.get(self._session.name)
-        if before and before.state == state and before.reason == reason and not step[0]:
-            return  # told already: one event at the loss, not one at each try
-        await self._tell(state, action, step, reason=reason)
+        known = before is not None and before.state == state
+        await self._tell(state, None if known else action, step, reason=reason)
         self._declared = True
 
-    def _open(self, cause: str, since: datetime | None) -> Step:
-        return self._runtime.gaps.open(
+    def _open(self, cause: str, since: datetime | None, kind: str = LINK) -> Step:
+        """Open a gap, unless one of its kind is open. Without any proof of life it is that of a new spool."""
+        step = self._runtime.gaps.open(
             self._session.name,
-            LINK,
-            gap_id=_gap_id(),
+            kind,
+            gap_id=str(uuid.uuid4()),
             scope=self._session.scope,
             since=since,
             cause=cause if since is not None else "new_spool",
             stateful=True,
             now=self._runtime.clock.now(),
         )
+        self._runtime.counters.count("gaps", len(step[0]))
+        return step
+
+    def _close_others(self, now: datetime) -> Step:
+        """End the gaps beside the link's own where that takes over, or where a crash has left them."""
+        return self._runtime.gaps.close_others(self._session.name, until=now, now=now)
 
     def _prove(self) -> Proof:
-        """Say what is proven: through now while the hole is declared, else what the session proves."""
+        """Say what is proven: through now while the hole is declared, else what the session proves.
+
+        From `connected` on the link's gap reaches to that instant, and it began before all that the former
+        connection had read and not committed: so the proof never needs to lie before it.
+        """
         if self._connected_at is None:
             if self._declared:
                 self._through = self._runtime.clock.now()
@@ -190,23 +203,21 @@ class SessionLink:
         self,
         state: ConnectorState,
         action: LifeCycle | None,
-        step: Step = ([], {}),
+        step: Step = NOTHING,
         *,
         reason: str | None = None,
         **details: Any,
     ) -> None:
-        """Append a moment's events in one commit, then show the new state."""
+        """Show the new state, and append a moment's events in one commit; that may wait for room."""
         events, changes = step
         runtime, session = self._runtime, self._session
+        now = runtime.clock.now()
+        runtime.status.set(session.name, state, reason, now)
         if action:
             data = LifeCycleData(state, session.name, reason, details)
-            now = runtime.clock.now()
-            events = [
-                *events,
-                Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name),
-            ]
+            event = Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name)
+            events = [*events, event]
         await self._append(events, changes)
-        runtime.status.set(session.name, state, reason, runtime.clock.now())
 
     async def _append(self, events: list[Event], changes: Changes = NO_CHANGES) -> None:
         if events or changes:
@@ -220,40 +231,70 @@ async def keep(session: Session, link: SessionLink, runtime: Runtime) -> None:
     refusals = 0
     await link.begin()
     while True:
-        try:
-            await session.run(link)
-            error: BaseException = StreamdError("the session returned although it should run until lost")
-        except BaseExceptionGroup as group:
-            error = leaf(group)
-            if not isinstance(error, StreamdError):
-                raise
-        except StreamdError as expected:
-            error = expected
+        error = await _outcome(session, link)
         if link.held(HEALTHY_SECONDS):
             backoff.reset()
             refusals = 0
         if isinstance(error, Rejected):
             wait = _REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)]
-            refusals += 1
-            runtime.log.error("link_refused", session=session.name, reason=error.reason, retry_seconds=wait)
-            await link.refused(error.reason)
-            if await runtime.nudge.wait(wait):
-                refusals = 0
+            nudged = await _wait_refused(error, wait, session, link, runtime)
+            refusals = 0 if nudged else refusals + 1
         elif isinstance(error, Transient):
-            delay = error.retry_after if error.retry_after is not None else backoff.next()
-            if not link_was_down(runtime, session):
-                runtime.log.warning("link_lost", session=session.name, reason=error.reason)
-            await link.lost(error.reason)
-            await trio.sleep(delay)
+            wait = backoff.next()
+            if error.retry_after is not None:
+                wait = max(error.retry_after, config.retry_min_seconds)
+            await _wait_lost(error, wait, session, link, runtime)
         else:
             raise error
 
 
-def link_was_down(runtime: Runtime, session: Session) -> bool:
-    """Tell whether the loss has been logged already: one line at the loss, one at the recovery."""
+async def _outcome(session: Session, link: SessionLink) -> StreamdError:
+    """Run a session until it ends, and give the expected error that ended it.
+
+    A bug is raised, and so is our own cancellation: both outweigh what went wrong beside them.
+    """
+    try:
+        await session.run(link)
+    except StreamdError as error:
+        return error
+    except BaseExceptionGroup as group:
+        expected, other = group.split(StreamdError)
+        if other is not None:
+            raise other from None
+        assert expected is not None
+        return _weightiest(expected)
+    return StreamdError("the session returned although it should run until lost")
+
+
+def _weightiest(group: BaseExceptionGroup[StreamdError]) -> StreamdError:
+    """Give the one that says most about what to do: unknown, then refused, then lost; else the last."""
+    errors = [error for error in leaves(group) if isinstance(error, StreamdError)]
+    unknown = [error for error in errors if not isinstance(error, (Rejected, Transient))]
+    refused = [error for error in errors if isinstance(error, Rejected)]
+    told = [error for error in errors if isinstance(error, Transient) and error.retry_after is not None]
+    return (unknown or refused or told or errors)[-1]
+
+
+async def _wait_refused(
+    error: Rejected, wait: float, session: Session, link: SessionLink, runtime: Runtime
+) -> bool:
+    """Wait slowly, so that no account is locked; tell whether an operator's nudge ended it."""
+    if not _is(runtime, session, "refused"):
+        runtime.log.error("link_refused", session=session.name, reason=error.reason, retry_seconds=wait)
+    await link.refused(error.reason)
+    return await runtime.nudge.wait(wait)
+
+
+async def _wait_lost(
+    error: Transient, wait: float, session: Session, link: SessionLink, runtime: Runtime
+) -> None:
+    """Wait before the next try: one line in the log at the loss, one at the recovery."""
+    if not _is(runtime, session, "lost", "refused", "parked"):
+        runtime.log.warning("link_lost", session=session.name, reason=error.reason)
+    await link.lost(error.reason)
+    await trio.sleep(wait)
+
+
+def _is(runtime: Runtime, session: Session, *states: ConnectorState) -> bool:
     status = runtime.status.sessions.get(session.name)
-    return status is not None and status.state in ("lost", "refused")
-
-
-def _gap_id() -> str:
-    return str(uuid.uuid4())
+    return status is not None and status.state in states

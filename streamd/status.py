@@ -41,7 +41,11 @@ class ConnectorStatus:
 
     def set(self, session: str | None, state: ConnectorState, reason: str | None, now: datetime) -> None:
         """Note the state of a session, or (None) of the connector as a whole."""
-        status = SessionStatus(state, reason, now)
+        before = self.own if session is None else self.sessions.get(session)
+        since = before.since if before is not None and before.state == state else now
+        status = SessionStatus(state, reason, since)
+        if status == before and (session or not self.sessions):
+            return
         if session is None:
             self.sessions.clear()
             self.own = status

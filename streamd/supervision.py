@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from streamd.connector import Clock
-from streamd.errors import StreamdError
+from streamd.errors import SpoolUnusable, StreamdError
+from streamd.spool.spool import SpoolClosed
+from streamd.spool.sqlite import SpoolCorrupt
 
+_CORE = (SpoolClosed, SpoolCorrupt, SpoolUnusable)
 RESTARTS, WITHIN_SECONDS = 3, 60.0
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 PROBE_SECONDS = 15 * 60.0
@@ -48,22 +51,20 @@ async def supervise(
 ) -> None:
     """Run `run` for ever, again after each crash; returns only when cancelled.
 
-    `crashed` is told of each crash before the wait, `parked` when it was one too many. SpoolCorrupt and
-    other errors of the core do not come this way: they end the core itself.
+    `crashed` is told of each crash before the wait, `parked` when it was one too many and after each probe
+    that failed. An error of the spool is no matter of one connector: it passes, to end the core.
     """
     crashes: deque[float] = deque(maxlen=RESTARTS + 1)
-    wait = _FIRST_WAIT
+    wait, probing = _FIRST_WAIT, False
     while True:
-        try:
-            await run()
-            error: BaseException = StreamdError("it returned although it should run for ever")
-        except Exception as bug:  # noqa: BLE001 - this is the supervisor
-            error = bug
+        began = clock.monotonic()
+        error = await _crash_of(run)
         now = clock.monotonic()
-        if not crashes or now - crashes[-1] > WITHIN_SECONDS:
-            wait = _FIRST_WAIT
+        if now - began > WITHIN_SECONDS:
+            wait, probing = _FIRST_WAIT, False
         crashes.append(now)
-        if len(crashes) > RESTARTS and now - crashes[0] < WITHIN_SECONDS:
+        if probing or (len(crashes) > RESTARTS and now - crashes[0] < WITHIN_SECONDS):
+            probing = True
             await parked(error)
             await nudge.wait(PROBE_SECONDS)
         else:
@@ -72,13 +73,33 @@ async def supervise(
             wait = min(wait * 2, _LONGEST_WAIT)
 
 
-def leaf(error: BaseException) -> BaseException:
-    """Give the one error that a group of nurseries wraps, or the group itself where there are several kinds.
+async def _crash_of(run: Callable[[], Awaitable[None]]) -> BaseException:
+    """Run until it crashes, and give the error."""
+    try:
+        await run()
+    except BaseExceptionGroup as group:
+        bugs, rest = group.split(Exception)
+        if bugs is None or (rest is not None and rest.split(trio.Cancelled)[1] is not None):
+            raise
+        error: BaseException = bugs
+    except Exception as bug:  # noqa: BLE001 - this is the supervisor
+        error = bug
+    else:
+        error = StreamdError("it returned although it should run for ever")
+    if any(isinstance(each, _CORE) for each in leaves(error)):
+        raise error
+    return error
 
-    Of several expected errors (streamd's own) the last to be raised wins; a bug among them always does.
-    """
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Give the errors that a group of nurseries wraps, in the order of their tasks."""
     if not isinstance(error, BaseExceptionGroup):
-        return error
-    leaves = [leaf(inner) for inner in error.exceptions]
-    bugs = [inner for inner in leaves if not isinstance(inner, StreamdError)]
-    return (bugs or leaves)[-1]
+        return [error]
+    return [inner for each in error.exceptions for inner in leaves(each)]
+
+
+def leaf(error: BaseException) -> BaseException:
+    """Give the one error to tell of: a bug rather than what was expected, else the last."""
+    found = leaves(error)
+    bugs = [each for each in found if not isinstance(each, StreamdError)]
+    return (bugs or found)[-1]
