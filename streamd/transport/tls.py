@@ -20,11 +20,22 @@ def client_context(
     except (OSError, ssl.SSLError) as error:
         raise _unusable("ca_file", error) from error
     if certificate_file is not None:
-        try:
-            context.load_cert_chain(certificate_file, key_file, password=_no_password)
-        except (OSError, ssl.SSLError) as error:
-            raise _unusable("certificate_file", error) from error
+        _load(context, certificate_file, key_file)
     return context
+
+
+def server_context(certificate_file: str, key_file: str | None = None) -> ssl.SSLContext:
+    """Make the context that serves with this certificate chain (PEM); raises ConfigError as above."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load(context, certificate_file, key_file)
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate_file: str, key_file: str | None) -> None:
+    try:
+        context.load_cert_chain(certificate_file, key_file, password=_no_password)
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable("certificate_file", error) from error
 
 
 def _no_password() -> bytes:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from streamd.errors import Transient
 
 ABNORMAL = 1006
+UNSUPPORTED_DATA = 1003
 INVALID_DATA = 1007
 TOO_BIG = 1009
 PROTOCOL_ERROR = 1002

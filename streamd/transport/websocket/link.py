@@ -56,6 +56,7 @@ class Engine(Protocol):
     async def run(self, inbox: Inbox, *, task_status: trio.TaskStatus[None]) -> Closed:
         """Upgrade, report started, then put messages into `inbox` until the link ends; return its end.
 
+        What was read is in the inbox before the stream is asked for more: `drained_at` rests on that.
         Raises, before started only: HandshakeRejected, ProtocolViolation, Rejected, Transient.
         """
 
@@ -67,9 +68,6 @@ class Engine(Protocol):
 
     async def close(self, code: int) -> None:
         """Send a Close frame and return when the peer answered or the link ended."""
-
-    def all_delivered(self) -> bool:
-        """Tell whether nothing that the engine has taken from the stream is still on its way to the inbox."""
 
 
 class _Ping(Struct):
@@ -100,7 +98,7 @@ class Link:
     async def receive(self) -> list[bytes]:
         messages = await self._inbox.take()
         # The inbox is empty at this very moment, so this stamp belongs to what is returned.
-        self._handed_out_at = self._delivered_at()
+        self._handed_out_at = self._watch.drained_at
         return messages
 
     async def send(self, message: str | bytes) -> None:
@@ -143,11 +141,8 @@ class Link:
     @property
     def drained_at(self) -> float:
         if self._inbox.empty:
-            self._handed_out_at = self._delivered_at()
+            self._handed_out_at = self._watch.drained_at
         return self._handed_out_at
-
-    def _delivered_at(self) -> float:
-        return self._watch.drained_at if self._engine.all_delivered() else self._handed_out_at
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run the engine until the link ends; its end goes behind the messages in the inbox."""

@@ -86,9 +86,6 @@ class SansIoEngine:
             return  # the stream is down: there is nobody to say goodbye to
         await self._ended.wait()
 
-    def all_delivered(self) -> bool:
-        return True  # what was read is in the inbox before the stream is asked for more
-
     async def _upgrade(self) -> None:
         request = self._protocol.connect()
         for name, value in self._headers:

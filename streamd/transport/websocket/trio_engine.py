@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 import h11
 import trio
@@ -18,6 +19,7 @@ from streamd.transport.websocket.inbox import (
     INVALID_DATA,
     PROTOCOL_ERROR,
     TOO_BIG,
+    UNSUPPORTED_DATA,
     Closed,
     Inbox,
     LinkClosed,
@@ -30,13 +32,14 @@ logging.getLogger("trio-websocket").setLevel(logging.WARNING)
 
 # trio-websocket reports what it found broken as if the peer had sent a Close with that code. A peer that
 # really sends one of these is treated alike: nothing is claimed about what it sent before.
-_VIOLATIONS = frozenset({PROTOCOL_ERROR, 1003, INVALID_DATA, TOO_BIG})
+_VIOLATIONS = frozenset({PROTOCOL_ERROR, UNSUPPORTED_DATA, INVALID_DATA, TOO_BIG})
 
 
 class TrioWebsocketEngine:
-    """An Engine: the library reads in its own nursery, and a drain empties its queue into the inbox.
+    """An Engine: the library reads in its own nursery, and its queue is emptied at each of its turns.
 
-    The library's limit on messages counts characters of text, not bytes.
+    The queue has no bound of its own: it holds no more than the frames of one reading of the socket, for it
+    is emptied before the library reads again. The library's limit on messages counts characters of text.
     """
 
     def __init__(
@@ -47,59 +50,56 @@ class TrioWebsocketEngine:
         headers: Iterable[tuple[str, str]],
         max_message_bytes: int,
     ) -> None:
-        self._stream = stream
+        self._stream = _TappedStream(stream, self._before_reading, self._collect)
         self._watch = watch
         self._target = target
         self._headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
         self._max_message_bytes = max_message_bytes
-        self._connection: WebSocketConnection
-        self._drained = False
-        self._goodbye = trio.Event()
-        self._goodbye.set()
+        self._connection: WebSocketConnection | None = None
+        self._inbox: Inbox
+        self._closing = False
 
     async def run(self, inbox: Inbox, *, task_status: trio.TaskStatus[None]) -> Closed:
-        started = False
+        self._inbox = inbox
         try:
             async with trio.open_nursery() as library:
                 self._connection = await self._wrap(library)
-                started = True
                 task_status.started()
-                closed = await self._drain(inbox)
-                # Closing ends the queue first; the library must go on reading to see the peer's answer.
-                await self._goodbye.wait()
-                library.cancel_scope.cancel()
+                # The library may have worked off more than the 101 already, and be reading again.
+                self._collect()
+                if self._is_over():
+                    library.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = sole(group)
+            if isinstance(error, LinkClosed):
+                return error.closed
             if not isinstance(error, (ProtocolError, h11.ProtocolError)):
                 raise error from error.__cause__
-            if not started:
+            if self._connection is None:
                 raise ProtocolViolation(f"{self._target.place}: upgrade not valid") from error
             return Closed(PROTOCOL_ERROR, "protocol violated", by_peer=False, clean=False)
-        return closed
+        self._collect()
+        return self._closed()
 
     async def send(self, message: str | bytes) -> None:
+        assert self._connection is not None
         try:
             await self._connection.send_message(message)
         except ConnectionClosed as error:
             raise LinkClosed(self._closed()) from error
 
     async def ping(self) -> None:
+        assert self._connection is not None
         try:
             await self._connection.ping()
         except ConnectionClosed as error:
             raise LinkClosed(self._closed()) from error
 
     async def close(self, code: int) -> None:
-        self._goodbye = trio.Event()
-        try:
-            await self._connection.aclose(code)
-        finally:
-            self._goodbye.set()
-
-    def all_delivered(self) -> bool:
-        # The drain waiting at an empty queue is the only proof, and there is no public way to see it:
-        # a message may be in the queue, or already handed to a drain that has not run since.
-        return self._drained or self._connection._recv_channel.statistics().tasks_waiting_receive == 1
+        assert self._connection is not None
+        self._closing = True
+        self._collect()
+        await self._connection.aclose(code)
 
     async def _wrap(self, library: trio.Nursery) -> WebSocketConnection:
         return await wrap_client_stream(
@@ -108,29 +108,69 @@ class TrioWebsocketEngine:
             self._target.authority,
             self._target.resource,
             extra_headers=self._headers,
-            # With a queue of no length each message is in the drain's hands before the next is read:
-            # the library empties its queue when a message is too big, and those before it would go too.
-            message_queue_size=0,
+            message_queue_size=math.inf,  # type: ignore[arg-type]  # handed on to trio, which takes it
             max_message_size=self._max_message_bytes,
             receive_buffer_size=RECEIVE_BYTES,
         )
 
-    async def _drain(self, inbox: Inbox) -> Closed:
-        while True:
-            try:
-                message = await self._connection.get_message()
-            except ConnectionClosed:
-                self._drained = True
-                return self._closed()
-            data = message.encode() if isinstance(message, str) else bytes(message)
-            try:
-                inbox.put((data,), len(data))
-            except LinkClosed as overrun:
-                return overrun.closed
+    def _before_reading(self) -> None:
+        self._collect()
+        # After a Close, or a violation, the library would go on reading until the peer closes TCP.
+        if self._is_over():
+            raise trio.ClosedResourceError("the link is over")
+
+    def _is_over(self) -> bool:
+        return self._connection is not None and self._connection.closed is not None and not self._closing
+
+    def _collect(self) -> None:
+        """Move what the library has queued to the inbox, as one list.
+
+        `get_message` would cost two switches of tasks for each message, and could not tell when all of a
+        reading has been handed over, which is what `drained_at` claims. Hence the private queue.
+        """
+        if self._connection is None:
+            return
+        messages: list[bytes] = []
+        queue = self._connection._recv_channel
+        try:
+            while True:
+                message = queue.receive_nowait()
+                messages.append(message.encode() if isinstance(message, str) else bytes(message))
+        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            if messages:
+                self._inbox.put(messages, sum(map(len, messages)))
 
     def _closed(self) -> Closed:
-        reason = self._connection.closed
+        reason = self._connection.closed if self._connection is not None else None
         if reason is None or reason.code == ABNORMAL:
             return Closed(ABNORMAL, self._watch.fault or "connection lost", by_peer=True, clean=False)
         ours = reason.code in _VIOLATIONS
         return Closed(reason.code, reason.reason or "", by_peer=not ours, clean=not ours)
+
+
+class _TappedStream(trio.abc.Stream):
+    """The library's stream: calls `before_reading` when it has worked off what it read, and `before_sending`.
+
+    The latter for the Close frame that refuses a message: after it the library throws its queue away.
+    """
+
+    def __init__(
+        self, stream: trio.abc.Stream, before_reading: Callable[[], None], before_sending: Callable[[], None]
+    ) -> None:
+        self._stream = stream
+        self._before_reading = before_reading
+        self._before_sending = before_sending
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        self._before_reading()
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self._before_sending()
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
