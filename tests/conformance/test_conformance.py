@@ -146,7 +146,7 @@ async def test_a_broken_link_is_a_gap_that_closes_and_the_connector_recovers(
 
 @pytest.mark.parametrize("vendor", VENDORS)
 async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(vendor: str, tmp_path: Path) -> None:
-    schemas = {schema["$id"]: schema for schema in json_schemas().values()}
+    schemas = {each["$id"]: jsonschema.Draft202012Validator(each) for each in json_schemas().values()}
     async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
         await on_bench.until_state("live")
         await trio.sleep(1)
@@ -160,7 +160,7 @@ async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(vendor:
     assert sent <= {source.identity(event) for event in accepted}
     numbers: dict[str, list[int]] = {}
     for event in accepted:
-        jsonschema.validate(event["data"], schemas[event["dataschema"]])
+        schemas[event["dataschema"]].validate(event["data"])
         assert event["connector"] == on_bench.runtime.origin.connector
         assert event["source"].startswith(f"/{vendor}/{event['connector']}/")
         if "sequence" in event:

@@ -26,7 +26,8 @@ from streamd.model import Event, State
 Items = list[Event | State]
 Changes = MutableMapping[str, bytes | None]
 
-MOST_VANISHING = 0.5
+# A night shift is a tenth of the day's agents; a snapshot that lacks more than that is doubted once.
+MOST_VANISHING = 0.9
 FEW_VANISHING = 20
 
 _encode = msgspec.json.encode
@@ -126,7 +127,7 @@ class MergedMeasures:
     def retire(self, received: datetime, items: Items, changes: Changes) -> Retirement:
         """Declare gone what the proven snapshot lacks, unless that is too much to be believed at once.
 
-        When more than half of the rows would go (and more than 20), those wait for the next proven snapshot
+        When more than nine tenths of the rows would go (and more than 20), those wait for the next proven snapshot
         to lack them too.
         """
         stale = self._keys.end()
