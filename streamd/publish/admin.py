@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -94,6 +95,18 @@ async def topic_configs(admin: Admin, topics: Collection[str]) -> TopicConfigs:
         for code, _, _, name, entries in answer.resources
         if code == 0
     }
+
+
+async def make_topics(admin: Admin, specs: Sequence[TopicSpec], settings: Settings) -> list[TopicReport]:
+    """Make topics and report on them as soon as the brokers know them, which takes them some ms."""
+    failures = await create_topics(admin, specs)
+    patience = time.monotonic() + settings.request_timeout
+    while True:
+        reports = await describe_topics(admin, specs, failures)
+        late = [report.name for report in reports if not report.exists and report.name not in failures]
+        if not late or time.monotonic() > patience:
+            return reports
+        await asyncio.sleep(settings.poll / 10)
 
 
 async def describe_topics(

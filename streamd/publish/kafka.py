@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from streamd.config import KafkaConfig
 from streamd.model import Record, Refused, TopicSpec
 from streamd.publish import shims
-from streamd.publish.admin import TopicReport, create_topics, describe_topics, open_admin
+from streamd.publish.admin import TopicReport, describe_topics, make_topics, open_admin
 from streamd.publish.connections import try_connection
 from streamd.publish.crossing import Crossing
 from streamd.publish.health import Health, KafkaStatus
@@ -147,8 +147,7 @@ async def create(config: KafkaConfig, specs: Mapping[str, TopicSpec]) -> list[To
 
     async def make() -> list[TopicReport]:
         async with open_admin(config, Settings()) as admin:
-            failures = await create_topics(admin, list(specs.values()))
-            return await describe_topics(admin, list(specs.values()), failures)
+            return await make_topics(admin, list(specs.values()), Settings())
 
     return await _in_a_thread(make)
 

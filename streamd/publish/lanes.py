@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streamd.model import Record, Refused
-from streamd.publish import shims
+from streamd.publish import codes, shims
 from streamd.publish.health import Health
 from streamd.publish.producer import Link
 from streamd.publish.settings import Settings
@@ -118,18 +118,20 @@ class Lane:
         self._link.in_flight[self._place] = batch
         self._health.in_flight += 1
         try:
-            await asyncio.wait([batch.future])
+            await asyncio.shield(batch.future)
+        except KafkaError as error:
+            failure = error
         except asyncio.CancelledError:
             self._abandon(producer, batch)
             raise
+        else:
+            return None
         finally:
             self._health.in_flight -= 1
             del self._link.in_flight[self._place]
-        failure = batch.future.exception()
-        if failure is not None:
-            sequences[self._place] = before
-            if shims.is_sent(batch) and judge(failure) is not Verdict.RECORD:
-                self._uncertain = sequences
+        sequences[self._place] = before
+        if shims.is_sent(batch) and judge(failure) is not Verdict.RECORD:
+            self._uncertain = sequences
         return failure
 
     def _abandon(self, producer: shims.Producer, batch: shims.Batch) -> None:
@@ -139,7 +141,7 @@ class Lane:
             self._loose = batch
             self._uncertain = shims.sequences(producer)
         else:
-            shims.withdraw(producer, batch, shims.Abandoned())
+            shims.withdraw(producer, batch, codes.Abandoned())
 
     def _acknowledged(self) -> None:
         self._link.note_progress()

@@ -76,7 +76,7 @@ class Link:
         producer = self._create(arguments)
         try:
             async with asyncio.timeout(self._settings.start_timeout):
-                await producer.start()
+                await shims.start(producer, self._former)
         except (KafkaError, OSError) as error:
             await shims.tear_down(producer, self._settings.teardown)
             return self._opening.plainly(error)
@@ -100,8 +100,6 @@ class Link:
             **arguments,
         )
         shims.prepare(producer, settings.metadata_interval, self._on_metadata)
-        if self._former is not None:
-            shims.inherit_identity(producer, self._former)
         producer.client.set_topics(self._topics)
         return producer
 
@@ -121,6 +119,7 @@ class Link:
 
     async def _watch(self, producer: shims.Producer) -> str:
         sender, metadata = shims.tasks(producer)
+        cluster = shims.cluster_of(producer)
         while True:
             await asyncio.wait(
                 {sender, metadata, self._ending}, timeout=self._settings.poll, return_when="FIRST_COMPLETED"
@@ -129,6 +128,9 @@ class Link:
                 return str(self._ending.result())
             if sender.done() or metadata.done():
                 return "aiokafka's sender or metadata task has ended"
+            if shims.cluster_of(producer) != cluster:
+                self._former = None
+                return "another cluster answers"
             if self._waiting or not self._health.reachable:
                 self.refresh()
             busy = self._waiting or self.in_flight or not self._health.reachable

@@ -28,12 +28,13 @@ import aiokafka.conn
 import aiokafka.errors
 import aiokafka.producer.sender
 from aiokafka.errors import (
-    BrokerResponseError,
     KafkaConnectionError,
     KafkaError,
     ProducerClosed,
     SaslAuthenticationFailed,
 )
+
+from streamd.publish import codes
 
 Producer = Any  # aiokafka has no type information
 Builder = Any  # its BatchBuilder, good for one attempt (trap 7)
@@ -54,63 +55,6 @@ FOREIGN = (
 )
 
 
-class Abandoned(KafkaError):  # type: ignore[misc]
-    """The caller of a batch that was not sent has gone."""
-
-
-class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
-    errno = 87
-    message = "INVALID_RECORD"
-
-
-class ProducerFencedError(BrokerResponseError):  # type: ignore[misc]
-    errno = 90
-    message = "PRODUCER_FENCED"
-
-
-class FencedLeaderEpochError(BrokerResponseError):  # type: ignore[misc]
-    errno = 74
-    message = "FENCED_LEADER_EPOCH"
-    retriable = True
-    invalid_metadata = True
-
-
-class UnknownLeaderEpochError(BrokerResponseError):  # type: ignore[misc]
-    errno = 75
-    message = "UNKNOWN_LEADER_EPOCH"
-    retriable = True
-    invalid_metadata = True
-
-
-class UnsupportedCompressionTypeError(BrokerResponseError):  # type: ignore[misc]
-    errno = 76
-    message = "UNSUPPORTED_COMPRESSION_TYPE"
-
-
-class ThrottlingQuotaExceededError(BrokerResponseError):  # type: ignore[misc]
-    errno = 89
-    message = "THROTTLING_QUOTA_EXCEEDED"
-    retriable = True
-
-
-class NetworkExceptionError(BrokerResponseError):  # type: ignore[misc]
-    errno = 13
-    message = "NETWORK_EXCEPTION"
-    retriable = True
-    invalid_metadata = True
-
-
-UNKNOWN_TO_AIOKAFKA = (
-    NetworkExceptionError,
-    FencedLeaderEpochError,
-    UnknownLeaderEpochError,
-    UnsupportedCompressionTypeError,
-    InvalidRecordError,
-    ThrottlingQuotaExceededError,
-    ProducerFencedError,
-)
-
-
 class ConnectionWatch(Protocol):
     """Who wants to know of each connection that a producer opens; found through `connection_watch`."""
 
@@ -124,7 +68,7 @@ class ConnectionWatch(Protocol):
         ...
 
 
-connection_watch: ContextVar[ConnectionWatch] = ContextVar("connection_watch")
+connection_watch: ContextVar[ConnectionWatch | None] = ContextVar("connection_watch", default=None)
 
 _create_conn = aiokafka.conn.create_conn
 _oauth_step = aiokafka.conn.OAuthAuthenticator.step
@@ -132,8 +76,7 @@ _oauth_step = aiokafka.conn.OAuthAuthenticator.step
 
 def install() -> None:
     """Put the process-wide shims in place; again is harmless."""
-    for known in UNKNOWN_TO_AIOKAFKA:  # trap 10
-        aiokafka.errors.kafka_errors[known.errno] = known
+    codes.teach()
     ask = functools.partial(aiokafka.protocol.metadata.MetadataRequest, allow_auto_topic_creation=False)
     aiokafka.client.MetadataRequest = ask  # 1.1, "Missing topic": ours must never create one
     aiokafka.admin.client.MetadataRequest = ask
@@ -146,6 +89,8 @@ def install() -> None:
 async def open_connection(host: str, port: int, **arguments: Any) -> Any:
     """Do what `create_conn` does; report it, and let nothing through but KafkaError and OSError (trap 6)."""
     watch = connection_watch.get()
+    if watch is None:
+        return await _create_conn(host, port, **arguments)
     watch.opening(host, port)
     try:
         connection = await _create_conn(host, port, **arguments)
@@ -199,8 +144,16 @@ def prepare(producer: Producer, metadata_interval: float, on_metadata: Callable[
     """Shim one producer before its start.
 
     Metadata is asked for at most each `metadata_interval` seconds (trap 3), and `on_metadata` hears of each
-    result; batches do not expire (trap 2).
+    result; batches do not expire (trap 2); `cluster_of` can tell which cluster answers.
     """
+    cluster = producer.client.cluster
+    take = cluster.update_metadata
+
+    def take_with_identity(metadata: Any) -> None:
+        cluster.cluster_id = getattr(metadata, "cluster_id", None)  # from Metadata version 2
+        take(metadata)
+
+    cluster.update_metadata = take_with_identity
     producer._message_accumulator._batch_ttl = math.inf
     client = producer.client
     update = client._metadata_update
@@ -228,13 +181,23 @@ def sequences(producer: Producer) -> Sequences:
     return table
 
 
-def inherit_identity(producer: Producer, former: Producer) -> None:
-    """Let a new producer go on under the id and sequence numbers of a former one.
+def cluster_of(producer: Producer) -> str | None:
+    """Give the id of the cluster that answered last."""
+    return getattr(producer.client.cluster, "cluster_id", None)
 
-    So the broker recognises what it has already, even when it was frozen with our requests in its hands.
+
+async def start(producer: Producer, former: Producer | None) -> None:
+    """Start a producer, under the id and sequence numbers of a former one of the same cluster.
+
+    So the broker recognises what it has already, even when it was frozen with our requests in its hands. On
+    another cluster the same id may be somebody else's: a broker could take our records for theirs, and drop
+    them.
     """
-    producer._txn_manager._pid_and_epoch = former._txn_manager._pid_and_epoch
-    producer._txn_manager._sequence_numbers = former._txn_manager._sequence_numbers
+    await producer.client.bootstrap()
+    if former is not None and cluster_of(producer) == cluster_of(former):
+        producer._txn_manager._pid_and_epoch = former._txn_manager._pid_and_epoch
+        producer._txn_manager._sequence_numbers = former._txn_manager._sequence_numbers
+    await producer._sender.start()
 
 
 def submit(producer: Producer, place: Any, builder: Any) -> Batch:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 import aiokafka.errors as kafka
 
-from streamd.publish import shims
+from streamd.publish import codes
 
 
 class Verdict(Enum):
@@ -28,11 +28,11 @@ _TABLE: dict[type[BaseException], Verdict] = {
     kafka.MessageSizeTooLargeError: Verdict.RECORD,  # 10, max.message.bytes; the compressed size counts
     kafka.RecordListTooLargeError: Verdict.RECORD,  # 18, larger than a log segment
     kafka.InvalidTimestampError: Verdict.RECORD,  # 32, outside message.timestamp.before/after.max.ms
-    shims.InvalidRecordError: Verdict.RECORD,  # 87
+    codes.InvalidRecordError: Verdict.RECORD,  # 87
     kafka.OutOfOrderSequenceNumber: Verdict.POISONED,  # 45
     kafka.InvalidProducerEpoch: Verdict.POISONED,  # 47
     kafka.ProducerFenced: Verdict.POISONED,  # what aiokafka makes of 47
-    shims.ProducerFencedError: Verdict.POISONED,  # 90
+    codes.ProducerFencedError: Verdict.POISONED,  # 90
     kafka.InvalidProducerIdMapping: Verdict.POISONED,  # 49
     kafka.UnknownProducerId: Verdict.POISONED,  # 59
     kafka.ProducerClosed: Verdict.INTERRUPTED,

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import msgspec
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from streamd.simulators.kafka import DISCONNECT, PRODUCE, open_embedded_kafka
+from streamd.simulators.kafka import DISCONNECT, INIT_PRODUCER_ID, PRODUCE, open_embedded_kafka
 
 
 def deduplicated(numbers: list[int]) -> list[int]:
@@ -54,16 +55,19 @@ async def test_brokers_that_go_and_come_back_cost_nothing_but_time(
             await trio.sleep(0.01)
         finished.append(partition)
 
-    async with trio.open_nursery() as publishers:
-        for partition in range(3):
-            publishers.start_soon(publish, partition)
-        await trio.sleep(0.2)
-        embedded_kafka.broker_down()
-        status = await status_with(kafka, lambda status: not status.connected)
-        assert status.reason
-        assert not finished
-        embedded_kafka.broker_up()
-        await status_with(kafka, lambda status: status.connected)
+    with capture_logs() as told:
+        async with trio.open_nursery() as publishers:
+            for partition in range(3):
+                publishers.start_soon(publish, partition)
+            await trio.sleep(0.2)
+            embedded_kafka.broker_down()
+            status = await status_with(kafka, lambda status: not status.connected)
+            assert status.reason
+            assert not finished
+            embedded_kafka.broker_up()
+            await status_with(kafka, lambda status: status.connected)
+    events = [event["event"] for event in told]
+    assert (events.count("kafka_lost"), events.count("kafka_recovered")) == (1, 1)
     assert kafka.status().rebuilds == 0
     assert kafka.status().stuck == {}
     found = await numbers_on(embedded_kafka.bootstrap_servers, "t")
@@ -98,10 +102,13 @@ async def test_brokers_at_new_addresses_are_found_from_the_bootstrap_servers(
         with trio.fail_after(5):
             await kafka.publish("t", 0, make_records(0, 3))
         former.broker_down()
+        latter.track_requests()
         latter.broker_up()
         with trio.fail_after(10):
             await kafka.publish("t", 0, make_records(3, 6))
         assert kafka.status().rebuilds >= 1
+        # Another cluster: there, the former producer id may be somebody else's.
+        assert INIT_PRODUCER_ID in {request.api_key for request in latter.requests()}
         assert await numbers_on(latter.bootstrap_servers, "t") == [3, 4, 5]
 
 

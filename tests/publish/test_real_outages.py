@@ -51,3 +51,23 @@ async def test_nothing_is_lost_doubled_or_out_of_order_whatever_happens_to_the_b
     for partition, numbers in (await read_partitions(cluster.bootstrap_servers, "t")).items():
         assert len(numbers) >= acknowledged[partition]
         assert numbers == list(range(len(numbers)))
+
+
+async def test_what_follows_an_abandoned_batch_is_not_taken_for_it(
+    connect, open_real_kafka, make_records, numbers_on
+) -> None:
+    """The broker wakes up with the abandoned batch in its hands: same producer, same sequence numbers."""
+    cluster = await trio.to_thread.run_sync(open_real_kafka)
+    await trio.to_thread.run_sync(cluster.create_topic, "t")
+    kafka = await connect(cluster.bootstrap_servers, settings=Settings(request_timeout=1.0))
+    with trio.fail_after(10):
+        await kafka.publish("t", 0, make_records(0, 3))
+    cluster.pause()
+    with trio.move_on_after(0.2):
+        await kafka.publish("t", 0, make_records(100, 103))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kafka.publish, "t", 0, make_records(3, 6))
+        await trio.sleep(2.0)
+        cluster.resume()
+    found = await numbers_on(cluster.bootstrap_servers, "t")
+    assert [number for number in found if number < 100] == [0, 1, 2, 3, 4, 5]

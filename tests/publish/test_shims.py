@@ -17,7 +17,7 @@ import aiokafka.producer.sender
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from streamd.publish import shims
+from streamd.publish import codes, shims
 from streamd.publish.connections import Connections
 from tests.kafka.reader import consume_all
 
@@ -37,7 +37,7 @@ async def with_a_producer(
     updates: list[bool] = []
     shims.prepare(producer, 0.1, updates.append)
     producer.client.set_topics([topic])
-    await producer.start()
+    await shims.start(producer, None)
     while not updates:
         await asyncio.sleep(0.01)
     try:
@@ -88,9 +88,9 @@ def test_a_new_producer_goes_on_under_the_former_identity(with_producer: Run, em
         producer = AIOKafkaProducer(
             bootstrap_servers=embedded_kafka.bootstrap_servers, enable_idempotence=True, acks="all"
         )
-        shims.inherit_identity(producer, former)
+        shims.prepare(producer, 0.1, lambda updated: None)
         embedded_kafka.track_requests()
-        await producer.start()
+        await shims.start(producer, former)
         await producer.partitions_for("t")
         await shims.submit(producer, PLACE, builder_of(producer)).future
         assert 22 not in {request.api_key for request in embedded_kafka.requests()}  # no InitProducerId
@@ -112,8 +112,8 @@ def test_a_batch_without_leader_does_not_expire_and_can_be_withdrawn(
         await asyncio.sleep(0.3)
         assert not batch.future.done()
         assert not shims.is_sent(batch)
-        shims.withdraw(producer, batch, shims.Abandoned())
-        with pytest.raises(shims.Abandoned):
+        shims.withdraw(producer, batch, codes.Abandoned())
+        with pytest.raises(codes.Abandoned):
             await batch.future
         embedded_kafka.set_leader("t", 0, 1)
         await producer.client.force_metadata_update()
@@ -179,9 +179,9 @@ def test_a_torn_down_producer_takes_no_batch_and_leaves_no_task(with_producer: R
 
 def test_errors_that_aiokafka_does_not_know_have_their_class() -> None:
     shims.install()
-    assert aiokafka.errors.for_code(INVALID_RECORD) is shims.InvalidRecordError
-    assert {aiokafka.errors.for_code(known.errno) for known in shims.UNKNOWN_TO_AIOKAFKA} == set(
-        shims.UNKNOWN_TO_AIOKAFKA
+    assert aiokafka.errors.for_code(INVALID_RECORD) is codes.InvalidRecordError
+    assert {aiokafka.errors.for_code(known.errno) for known in codes.UNKNOWN_TO_AIOKAFKA} == set(
+        codes.UNKNOWN_TO_AIOKAFKA
     )
 
 
