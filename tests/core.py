@@ -71,8 +71,17 @@ class Announcer(Notifier):
 class Core:
     """A running daemon: its admin endpoint's URL, its state directory, and its lamps by connector."""
 
-    def __init__(self, daemon: app.Daemon, url: str, home: Path, lamps: dict[str, Lamp]) -> None:
+    def __init__(
+        self,
+        daemon: app.Daemon,
+        url: str,
+        home: Path,
+        lamps: dict[str, Lamp],
+        configure: Callable[..., None],
+    ) -> None:
         self.daemon = daemon
+        self.configure = configure
+        """Write a configuration that differs in its connectors only; `daemon.reload` reads it."""
         self.url = url
         self.home = home
         self.lamps = lamps
@@ -135,18 +144,22 @@ async def open_core(
     monkeypatch.setattr(app, "_FLUSH_SECONDS", 0.1)
     home, port = tmp_path / "state", free_port()
     path = tmp_path / "streamd.toml"
-    path.write_text(
-        '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
-        f"[spool]\ndirectory = '{home}'\n{spool}\n[admin]\nlisten = '{host}:{port}'\n{admin}\n"
-        + "".join(f'[connectors.{name}]\ntype = "lamp"\n' for name in connectors)
-    )
+
+    def configure(*names: str) -> None:
+        path.write_text(
+            '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
+            f"[spool]\ndirectory = '{home}'\n{spool}\n[admin]\nlisten = '{host}:{port}'\n{admin}\n"
+            + "".join(f'[connectors.{name}]\ntype = "lamp"\n' for name in names)
+        )
+
+    configure(*connectors)
     config = load(path).config
     with directory.hold(home):
         now = app.SystemClock().now()
         store = Store(home / directory.DATABASE, config.spool.max_bytes, now)
         announcer = Announcer(environ or {})
         daemon = app.Daemon(path, config, store, announcer)
-        core = Core(daemon, f"http://127.0.0.1:{port}", home, lamps)
+        core = Core(daemon, f"http://127.0.0.1:{port}", home, lamps, configure)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(daemon.run)

@@ -1,11 +1,13 @@
 "use strict";
 // The server renders the page; this fetches it again and takes over what is in <main> and the header.
 const SECONDS = 2;
+// Not a relative address: where the user name and token stand in the page's own, fetch refuses those.
+const ADDRESS = location.origin + location.pathname;
 const unreachable = document.getElementById("unreachable");
 
 async function refresh() {
   try {
-    const answer = await fetch(location.pathname, { cache: "no-store" });
+    const answer = await fetch(ADDRESS, { cache: "no-store" });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of ["header", "main", "footer"]) {

@@ -104,8 +104,8 @@ def _kafka(report: Report) -> str:
     published = sum(connector.rates.published_per_second for connector in report.connectors.values())
     lines.append(f'<p><span class="big">{amount(published)}</span> records/s acknowledged</p>')
     lines.append(
-        f'<p class="soft">{amount(kafka.in_flight)} batches on their way,'
-        f" producer rebuilt {amount(kafka.rebuilds)} times</p>"
+        f'<p class="soft">Batches on their way: {amount(kafka.in_flight)}.'
+        f" Producers replaced: {amount(kafka.rebuilds)}.</p>"
     )
     troubles = {**kafka.warnings, **kafka.stuck}
     if troubles:

@@ -25,7 +25,7 @@ def ask(config: Config, method: str, path: str, **query: str) -> httpx.Response:
     try:
         with control.address(home) as socket:
             return trio.run(_request, socket, method, path, query)
-    except (httpx.ConnectError, FileNotFoundError) as error:
+    except (httpx.ConnectError, FileNotFoundError, PermissionError) as error:
         raise NotRunning(_why_not(home)) from error
     except httpx.TransportError as error:
         raise NotRunning(f"the daemon on {home} does not answer: {type(error).__name__}") from error
@@ -45,5 +45,5 @@ def _why_not(home: Path) -> str:
         there = (home / control.NAME).exists()
     except PermissionError:
         return f"the state directory {home} is another user's: try with sudo"
-    hint = "its socket refuses us: try as the daemon's user" if there else "there is no control socket"
+    hint = "its control socket does not answer" if there else "there is no control socket"
     return f"no streamd is running on the state directory {home} ({hint})"

@@ -106,16 +106,31 @@ async def test_metrics_are_brought_up_to_date_by_each_scrape(
 ) -> None:
     async with open_core(tmp_path, monkeypatch, connectors=["paris"]) as core, browser(core) as client:
         before = await metrics(client)
-        await core.switch("paris", 7)
+        await core.switch("paris", 500)
         after = await metrics(client)
         accepted = "streamd_events_accepted_total['paris']"
-        assert after[accepted] == before[accepted] + 7
+        assert 500 <= after[accepted] - before[accepted] < 510  # it has progress events of its own
         assert after["streamd_connector_state['live', 'paris']"] == 1
         assert after["streamd_spool_rows['paris']"] > before["streamd_spool_rows['paris']"] > 0
         assert after["streamd_spool_bytes['paris']"] > before["streamd_spool_bytes['paris']"]
         assert after["streamd_kafka_connected"] == 0
         assert after["streamd_spool_disk_full"] == 0
         assert after["streamd_process_resident_memory_bytes"] > 0
+
+
+async def test_a_connector_that_is_configured_no_more_leaves_the_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        open_core(tmp_path, monkeypatch, connectors=["paris", "rome"]) as core,
+        browser(core) as client,
+    ):
+        assert any("rome" in name for name in await metrics(client))
+        core.configure("paris")
+        assert await core.daemon.reload()
+        names = await metrics(client)
+        assert not any("rome" in name for name in names)
+        assert any("paris" in name for name in names)
 
 
 async def test_only_what_is_there_is_answered_and_only_to_reads(
