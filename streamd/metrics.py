@@ -16,8 +16,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # What is counted for every connector in the same way, by the name that `Counters.count` takes.
 COUNTED: Final = {
     "events_accepted": "Events that are committed to the spool",
-    "bytes_accepted": "Bytes of the records that are committed to the spool",
-    "events_published": "Events that Kafka has acknowledged",
+    "records_published": "Records, of events and of states, that Kafka has acknowledged",
     "dead_letters": "Records that could not be decoded or that Kafka refused for good",
     "dropped_events": "Events dropped because the spool was full, inside a declared gap",
     "gaps": "Gaps that were opened",
@@ -65,11 +64,6 @@ class Metrics:
             "streamd_commit_seconds",
             "Duration of a commit to the spool, fsync included",
             buckets=_COMMIT_SECONDS,
-            registry=self._registry,
-        )
-        self.log_lines_dropped = Gauge(
-            "streamd_log_lines_dropped",
-            "Log lines that a stalled reader of stdout has cost",
             registry=self._registry,
         )
         ProcessCollector(namespace="streamd", registry=self._registry)

@@ -54,7 +54,7 @@ class Scrape:
         before = self._counted.get(name, Totals(0, 0, 0))
         counters = self._daemon.metrics.for_connector(name, vendor)
         counters.count("events_accepted", total.events - before.events)
-        counters.count("events_published", total.published - before.published)
+        counters.count("records_published", total.published - before.published)
         self._counted[name] = total
 
 
