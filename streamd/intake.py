@@ -64,6 +64,8 @@ class Intake:
         self._overflowed = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
+        self._working = False
+        self._in_hand = 0
         self._flush_by: float | None = None
 
     @property
@@ -105,8 +107,7 @@ class Intake:
     async def run(self) -> None:
         """Append what comes and declare what is dropped, for ever; when cancelled, first what is left."""
         async with trio.open_nursery() as nursery:
-            worker = trio.CancelScope(shield=True)
-            nursery.start_soon(self._work_in, worker)
+            worker = self._start(nursery)
             try:
                 await trio.sleep_forever()
             finally:
@@ -114,20 +115,17 @@ class Intake:
 
     async def flush(self) -> None:
         """Hand over what is left when the session ends, within a short deadline that `run` shares."""
-        if self._idle.is_set():
-            return
         with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                worker = trio.CancelScope()
-                nursery.start_soon(self._work_in, worker)
-                await self._finish(worker)
+            while self._has_work and trio.current_time() < self._deadline():
+                async with trio.open_nursery() as nursery:
+                    worker = None if self._working else self._start(nursery)
+                    await self._finish(worker)
 
-    async def _finish(self, worker: trio.CancelScope) -> None:
-        if self._flush_by is None:
-            self._flush_by = trio.current_time() + _FLUSH_SECONDS
-        with trio.CancelScope(shield=True, deadline=self._flush_by):
-            await self._idle.wait()
-        worker.cancel()
+    def _start(self, nursery: trio.Nursery) -> trio.CancelScope:
+        self._working = True
+        scope = trio.CancelScope(shield=True)
+        nursery.start_soon(self._work_in, scope)
+        return scope
 
     async def _work_in(self, scope: trio.CancelScope) -> None:
         try:
@@ -136,13 +134,31 @@ class Intake:
                     nursery.start_soon(self._pump)
                     nursery.start_soon(self._declare)
         finally:
-            self._idle.set()  # nobody works on what may be left
+            self._working, self._in_hand = False, 0
+            self._idle.set()  # for nobody works on what may be left
+
+    async def _finish(self, worker: trio.CancelScope | None) -> None:
+        with trio.CancelScope(shield=True, deadline=self._deadline()):
+            await self._idle.wait()
+        if worker is not None:
+            worker.cancel()
+
+    def _deadline(self) -> float:
+        if self._flush_by is None:
+            self._flush_by = trio.current_time() + _FLUSH_SECONDS
+        return self._flush_by
+
+    @property
+    def _has_work(self) -> bool:
+        return self._oldest is not None or self._hole is not None or self._in_hand > 0
 
     async def _pump(self) -> None:
         while True:
             await self._work.wait()
             self._work = trio.Event()
+            self._in_hand += 1
             await self._append()
+            self._in_hand -= 1
             self._note_idle()
 
     async def _append(self) -> None:
@@ -173,13 +189,15 @@ class Intake:
                 hole.declared = True
             while not hole.over.is_set():
                 await hole.over.wait()
-            self._hole = None
+            self._hole = None  # what is dropped from here on is another one
+            self._in_hand += 1
             self._ctx.log.info("intake_recovered", dropped=hole.count)
             await self._link.close_gap(_KIND, until=hole.until, restored=True, count=hole.count)
+            self._in_hand -= 1
             self._note_idle()
 
     def _note_idle(self) -> None:
-        if self._oldest is None and self._hole is None:
+        if not self._has_work:
             self._idle.set()
 
     def proof(self, transport: datetime | None) -> datetime | None:

@@ -1,0 +1,287 @@
+"""The buffer behind a socket that cannot wait: what it keeps, what it drops, and what it says of that."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from streamd.connector import Item, Link
+from streamd.intake import Intake
+from streamd.model import Event
+from streamd.runtime import Runtime
+from streamd.session import SessionLink
+from streamd.spool.spool import Spool
+from tests.scripted import Record, Script, gaps, runtime
+from tests.spool.rig import MEASURES_STATE, START, TOPIC, Rig, event, eventually, state
+
+SHARE = 64 * 1024**2
+LATER = START + timedelta(days=1)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+class Bench:
+    """An intake on a real link, runtime and spool; its share of the spool can be taken and given back."""
+
+    def __init__(self, rig: Rig, spool: Spool, most: int) -> None:
+        self.rig = rig
+        self.spool = spool
+        self.record = Record()
+        self.runtime: Runtime = runtime(spool, self.record, rig.clock)
+        self.link: Link = SessionLink(self.runtime, Script())
+        self.intake = Intake(self.runtime, self.link, most)
+
+    def stick(self) -> None:
+        self.spool.usage("emea").share = 0
+
+    def unstick(self) -> None:
+        self.spool.usage("emea").share = SHARE
+
+    def put(self, *items: Item, at: datetime) -> None:
+        self.intake.put_nowait(items, {}, at)
+
+    def committed(self) -> list[int]:
+        return [each["data"]["n"] for each in self.rig.events(TOPIC)]
+
+    def states(self) -> dict[str, Any]:
+        """Give the last state of each key, as a compacted topic keeps it."""
+        return {each["subject"]: each["data"]["n"] for each in self.rig.events(f"p.{MEASURES_STATE.topic}")}
+
+
+@asynccontextmanager
+async def bench(rig: Rig, most: int) -> AsyncIterator[Bench]:
+    """Yield an intake with its spool at work; `run` is the test's to start."""
+    spool = rig.spool(partitions=1)
+    async with trio.open_nursery() as writing:
+        writing.start_soon(spool.write)
+        yield Bench(rig, spool, most)
+        writing.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def pumping(rig: Rig, most: int) -> AsyncIterator[Bench]:
+    """Yield an intake that runs, on a spool at work."""
+    async with bench(rig, most) as on, trio.open_nursery() as session:
+        session.start_soon(on.intake.run)
+        yield on
+        session.cancel_scope.cancel()
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def parsed(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def keyed(number: int, key: str) -> Item:
+    each = state(number, key)
+    each.subject = key
+    return each
+
+
+async def test_what_is_put_is_committed_in_its_order_with_its_changes(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with pumping(rig, 1000) as on:
+        for number in range(0, 300, 3):
+            items = [event(number), event(number + 1), event(number + 2)]
+            on.intake.put_nowait(items, {"last": str(number).encode()}, at(number))
+            if number % 30 == 0:
+                await trio.lowlevel.checkpoint()
+        await on.intake.flush()
+        assert on.committed() == list(range(300))
+        assert on.spool.state("emea", "last") == b"297"
+        assert on.intake.proof(LATER) == LATER
+
+
+async def test_an_overflow_is_one_gap_around_what_was_dropped_with_its_count_and_declared_while_stuck(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with pumping(rig, 10) as on:
+        on.stick()
+        on.spool.usage("emea").bytes += 1  # something waits already
+        for number in range(50):
+            mock_clock.jump(1)
+            on.put(event(number), keyed(number, f"key{number % 3}"), at=at(number + 1))
+            await trio.testing.wait_all_tasks_blocked()
+        await eventually(lambda: gaps(rig))
+        ((opened, gap),) = gaps(rig)
+        assert (opened, gap["cause"], gap["to"]) == ("opened", "overflow", None)
+        on.unstick()
+        await eventually(lambda: len(gaps(rig)) == 2)
+        await on.intake.flush()
+        kept = on.committed()
+        dropped = sorted(set(range(50)) - set(kept))
+        assert kept == sorted(kept)
+        assert len(dropped) > 20
+        _, (closed, gap) = gaps(rig)
+        assert (closed, gap["count"], gap["state"]) == ("closed", len(dropped), "restored")
+        assert parsed(gap["from"]) <= at(dropped[0] + 1)
+        assert parsed(gap["from"]) >= at(dropped[0])
+        assert parsed(gap["to"]) >= at(dropped[-1] + 1)
+        assert on.states() == {"key0": 48, "key1": 49, "key2": 47}
+        assert on.record.counts["dropped_events"] == len(dropped)
+        assert on.intake.proof(LATER) == LATER
+
+
+async def test_after_an_overflow_it_keeps_again_as_soon_as_there_is_room_although_more_keeps_coming(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with pumping(rig, 1000) as on:
+        on.stick()
+        on.spool.usage("emea").bytes += 1
+        number = 0
+        for number in range(30):
+            on.put(*[event(number)] * 100, at=at(0))
+            await trio.lowlevel.checkpoint()
+        assert on.intake.dropped
+        on.unstick()
+
+        async def a_never_ending_stream() -> None:
+            nonlocal number
+            while True:
+                await trio.to_thread.run_sync(lambda: None)
+                number += 1
+                on.put(event(number), at=at(0))
+
+        async with trio.open_nursery() as vendor:
+            vendor.start_soon(a_never_ending_stream)
+            await eventually(lambda: not on.intake.dropped)
+            await eventually(lambda: len(gaps(rig)) >= 2)
+            vendor.cancel_scope.cancel()
+
+
+async def test_an_ended_run_has_handed_over_all_it_had_also_what_was_on_its_way(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    for number in range(20):
+        home = Rig(rig.home / str(number))
+        home.home.mkdir()
+        async with bench(home, 1000) as on:
+            async with trio.open_nursery() as session:
+                session.start_soon(on.intake.run)
+                with trio.CancelScope(shield=True):
+                    for each in range(10):
+                        on.put(event(each), at=at(0))
+                        await trio.lowlevel.checkpoint()
+                        if each == number % 10:
+                            session.cancel_scope.cancel()
+                    await on.intake.flush()
+            assert on.committed() == list(range(10))
+        home.close()
+
+
+async def test_what_a_stuck_spool_does_not_take_within_the_deadline_holds_the_proof_back(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with bench(rig, 10) as on:
+        on.stick()
+        on.spool.usage("emea").bytes += 1
+        async with trio.open_nursery() as session:
+            session.start_soon(on.intake.run)
+            on.put(event(1), at=at(1))
+            await trio.testing.wait_all_tasks_blocked()
+            on.put(event(2), at=at(2))
+            await trio.testing.wait_all_tasks_blocked()
+            assert on.intake.proof(LATER) == at(1)
+            session.cancel_scope.cancel()
+            mock_clock.autojump_threshold = 0.05  # nothing but the deadline is to come
+        assert trio.current_time() == pytest.approx(2, abs=0.6)
+        await on.intake.flush()
+        assert trio.current_time() < 3
+        assert on.intake.proof(LATER) == at(1)
+
+
+async def test_a_hole_that_cannot_be_declared_holds_the_proof_back(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with pumping(rig, 2) as on:
+        on.spool.usage("emea").share = -(10**9)  # no room for streamd's own events either
+        for number in range(6):
+            on.put(event(number), at=at(number))
+            await trio.testing.wait_all_tasks_blocked()
+        assert on.intake.dropped
+        assert on.intake.proof(LATER) == at(0)
+        assert gaps(rig) == []
+        on.unstick()
+        await eventually(lambda: on.intake.proof(LATER) == LATER)
+        await eventually(lambda: [what for what, _ in gaps(rig)] == ["opened", "closed"])
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_the_proof_never_passes_what_is_neither_committed_nor_declared(
+    rig: Rig, mock_clock: trio.testing.MockClock, seed: int
+) -> None:
+    dice = random.Random(seed)
+    received: dict[int, datetime] = {}
+
+    def check(on: Bench) -> None:
+        proven = on.intake.proof(LATER)
+        assert proven is not None
+        committed = set(on.committed())
+        open_since = [parsed(gap["from"]) for gap in _latest_gaps(on.rig) if gap["to"] is None]
+        closed = [(parsed(gap["from"]), parsed(gap["to"])) for gap in _latest_gaps(on.rig) if gap["to"]]
+        for number, instant in received.items():
+            if instant < proven and number not in committed:
+                inside = any(since <= instant for since in open_since)
+                assert inside or any(since <= instant <= until for since, until in closed)
+
+    async with pumping(rig, 8) as on:
+        on.spool.usage("emea").bytes += 1
+        for number in range(120):
+            match dice.randrange(12):
+                case 0 | 1:
+                    on.stick()
+                case 2 | 3 | 4:
+                    on.unstick()
+                case 5:
+                    on.spool.usage("emea").share = -(10**9)
+                case 6 | 7:
+                    await trio.to_thread.run_sync(lambda: None)
+                case 8:
+                    await trio.testing.wait_all_tasks_blocked()
+                case _:
+                    await trio.lowlevel.checkpoint()
+            mock_clock.jump(0.01)
+            received[number] = on.rig.clock.now()
+            on.put(event(number), keyed(number, "only"), at=received[number])
+            check(on)
+        on.unstick()
+        await eventually(lambda: on.intake.proof(LATER) == LATER and not on.intake.dropped)
+        await on.intake.flush()
+        check(on)
+        assert on.states() == {"only": 119}
+        lost = 120 - len(on.committed())
+        assert sum(gap["count"] for gap in _latest_gaps(rig)) == lost
+
+
+def _latest_gaps(rig: Rig) -> list[dict[str, Any]]:
+    return list({gap["gap_id"]: gap for _, gap in gaps(rig)}.values())
+
+
+async def test_an_append_that_fails_ends_the_run_and_holds_the_proof_back(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    bad = event(1)
+    bad.data = object()
+    async with bench(rig, 10) as on:
+        on.put(bad, at=at(1))
+        with pytest.raises(ExceptionGroup) as caught:
+            await on.intake.run()
+        assert caught.value.split(TypeError)[1] is None
+        assert on.intake.proof(LATER) == at(1)
+        assert isinstance(bad, Event)

@@ -1,0 +1,469 @@
+"""The session loop: waits, gaps and life cycle of a link that is lost, refused, crashed and stopped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.connector import Link
+from streamd.errors import BadRecord, RateLimited, Rejected, Transient
+from streamd.runtime import Runtime
+from streamd.session import Backoff
+from streamd.spool.spool import Spool
+from tests.scripted import Act, Record, Script, gap_ids, gaps, moments, runtime
+from tests.spool.rig import ORIGIN, START, Rig, eventually
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def record() -> Record:
+    return Record()
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def told(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def fails(error: Exception) -> Act:
+    async def act(link: Link) -> None:
+        raise error
+
+    return act
+
+
+def lives(then: Exception | None = None, until: trio.Event | None = None) -> Act:
+    """Connect, be live and prove all up to now; then, at `until`, fail."""
+
+    async def act(link: Link) -> None:
+        link.prove_with(now)
+        await link.connected(now())
+        await link.live()
+        if until is not None:
+            await until.wait()
+        if then is None:
+            await trio.sleep_forever()
+        else:
+            raise then
+
+    return act
+
+
+def now() -> datetime:
+    return at(trio.current_time())
+
+
+@asynccontextmanager
+async def running(spool: Spool, *runtimes: Runtime) -> AsyncIterator[trio.CancelScope]:
+    """Run the spool's writer and connectors; in the end they stop as the daemon stops them."""
+    async with trio.open_nursery() as core:
+        core.start_soon(spool.write)
+        async with trio.open_nursery() as connectors:
+            for each in runtimes:
+                connectors.start_soon(each.run)
+            yield connectors.cancel_scope
+            connectors.cancel_scope.cancel()
+        core.cancel_scope.cancel()
+
+
+async def settled(spool: Spool) -> None:
+    """Return when all that was begun before has come to a wait."""
+    for _ in range(3):
+        await spool.flush()
+        await trio.testing.wait_all_tasks_blocked()
+
+
+# -- waits
+
+
+@given(st.floats(0.01, 10), st.floats(1, 100), st.integers(1, 40))
+def test_waits_are_jittered_between_half_the_least_and_a_doubling_ceiling_up_to_the_most(
+    least: float, factor: float, tries: int
+) -> None:
+    most = least * factor
+    backoff = Backoff(least, most)
+    for number in range(tries):
+        assert least / 2 <= backoff.next() <= min(most, least * 2**number)
+    backoff.reset()
+    assert least / 2 <= backoff.next() <= least
+
+
+async def test_a_lost_link_is_tried_again_within_the_jitter_s_bounds(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    script = Script(*[fails(Transient("down"))] * 3)
+    spool = rig.spool()
+    async with running(
+        spool, runtime(spool, record, rig.clock, script, retry_min_seconds=4, retry_max_seconds=10)
+    ):
+        for ceiling in (4, 8, 10):
+            tries = script.runs
+            await eventually(lambda: moments(rig) and spool.numbers)
+            await settled(spool)
+            tries = script.runs
+            mock_clock.jump(1.9)
+            await settled(spool)
+            assert script.runs == tries
+            mock_clock.jump(ceiling - 1.9 + 0.01)
+            await eventually(lambda tries=tries: script.runs == tries + 1)
+            await settled(spool)
+
+
+async def test_what_the_server_says_about_the_wait_wins(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    script = Script(
+        fails(RateLimited("slow down", retry_after=100)), fails(Transient("at once", retry_after=0))
+    )
+    spool = rig.spool()
+    async with running(spool, runtime(spool, record, rig.clock, script, retry_min_seconds=0.5)):
+        await settled(spool)
+        mock_clock.jump(99)
+        await settled(spool)
+        assert script.runs == 1
+        mock_clock.jump(1.5)
+        await eventually(lambda: script.runs == 2)
+        await settled(spool)
+        assert script.runs == 2  # no busy loop, whatever it says
+        mock_clock.jump(0.51)
+        await eventually(lambda: script.runs == 3)
+
+
+@pytest.mark.parametrize(("held", "again"), [(59, False), (61, True)])
+async def test_waits_begin_with_the_shortest_only_after_sixty_healthy_seconds(
+    rig: Rig,
+    record: Record,
+    mock_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    held: float,
+    again: bool,
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    over = trio.Event()
+    script = Script(*[fails(Transient("down"))] * 5, lives(Transient("lost"), over))
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, script, retry_min_seconds=1, retry_max_seconds=64)
+    async with running(spool, work):
+        for tries in range(1, 6):
+            await eventually(lambda tries=tries: script.runs == tries)
+            await settled(spool)
+            mock_clock.jump(64)
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(held)
+        over.set()
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        mock_clock.jump(1.01)
+        await settled(spool)
+        assert script.runs == (7 if again else 6)  # the sixth wait is 32 s
+
+
+# -- what is told
+
+
+async def test_the_first_gap_of_a_spool_is_from_null_and_closes_where_the_vendor_delivers(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(lives()))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        assert work.gaps.open_count == 0
+    (opened, before), (closed, after) = gaps(rig)[:2]
+    assert (opened, before["from"], before["to"], before["cause"]) == ("opened", None, None, "new_spool")
+    assert (closed, after["to"], after["state"]) == ("closed", told(START), "stale")
+
+
+async def test_an_outage_is_one_gap_and_one_loss_and_one_recovery_however_many_tries_it_takes(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    over = trio.Event()
+    tries = [fails(Transient(f"reason {number}")) for number in range(4)]
+    script = Script(lives(Transient("reset"), over), *tries, lives())
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, script, retry_max_seconds=1)
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(10)
+        over.set()
+        for number in range(2, 7):
+            await eventually(lambda: work.status.state == "lost")
+            await settled(spool)
+            mock_clock.jump(1.01)
+            await eventually(lambda number=number: script.runs == number)
+        await eventually(lambda: work.status.state == "live")
+        await settled(spool)
+    assert moments(rig) == ["connected", "live", "lost", "connected", "recovered", "live", "stopped"]
+    outage = gap_ids(rig)[1]
+    history = [(what, gap["from"]) for what, gap in gaps(rig) if gap["gap_id"] == outage]
+    assert history == [("opened", told(at(10))), ("closed", told(at(10)))]
+    assert (record.times("link_lost"), record.times("link_recovered")) == (1, 1)
+    assert record.counts["reconnects"] == 1
+
+
+async def test_the_gap_of_a_loss_begins_at_the_last_proof_of_life_not_at_its_detection(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    over = trio.Event()
+
+    async def falls_silent(link: Link) -> None:
+        link.prove_with(lambda: at(3))
+        await link.connected(at(0))
+        await link.live()
+        await over.wait()
+        raise Transient("silent for a minute")
+
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(falls_silent))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(60)
+        over.set()
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+    assert gaps(rig)[2][1]["from"] == told(at(3))
+
+
+async def test_a_proof_from_before_the_connection_is_never_needed_and_none_never_reaches_beyond_it(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    over = trio.Event()
+
+    async def proves_nothing(link: Link) -> None:
+        mock_clock.jump(5)
+        link.prove_with(lambda: None)
+        await link.connected(at(4))
+        await over.wait()
+        raise Transient("lost")
+
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(proves_nothing))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "snapshot")
+        mock_clock.jump(60)
+        over.set()
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+    assert [gap["to"] for _, gap in gaps(rig)][1] == told(at(4))
+    assert gaps(rig)[2][1]["from"] == told(at(4))
+
+
+async def test_a_proven_snapshot_heals_what_is_closed_and_an_unproven_one_nothing(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    step = [trio.Event(), trio.Event()]
+
+    async def snapshots(link: Link) -> None:
+        await link.connected(at(0))
+        await link.snapshot_begun()
+        await link.snapshot_completed(proven=False, rule="limit")
+        step[0].set()
+        await step[1].wait()
+        await link.open_gap("overflow", cause="overflow", since=at(0))
+        await link.snapshot_completed(proven=True, rule="live")
+        await link.live()
+        await trio.sleep_forever()
+
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(snapshots))
+    async with running(spool, work):
+        await step[0].wait()
+        assert [gap.data.state for gap in work.gaps.unhealed()] == ["stale"]
+        step[1].set()
+        await eventually(lambda: work.status.state == "live")
+        assert [(gap.kind, gap.data.to) for gap in work.gaps.unhealed()] == [("overflow", None)]
+    healed = [gap for what, gap in gaps(rig) if what == "healed"]
+    assert [(gap["cause"], gap["healed_by"], gap["state"]) for gap in healed] == [
+        ("new_spool", "snapshot", "restored")
+    ]
+
+
+async def test_a_gap_beside_the_link_s_own_ends_when_its_session_does(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    async def overflows(link: Link) -> None:
+        await link.connected(at(0))
+        await link.open_gap("overflow", cause="overflow", since=at(0))
+        raise Transient("lost")
+
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(overflows))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        assert [gap.kind for gap in work.gaps.unhealed() if gap.data.to is None] == ["link"]
+
+
+async def test_a_stop_is_declared_and_a_restart_goes_on_with_the_same_gap(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(lives()))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(7)
+    assert moments(rig)[-1] == "stopped"
+    mock_clock.jump(100)
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(lives()))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+    second = gap_ids(rig)[1]
+    history = [
+        (what, gap["cause"], gap["from"], gap["to"]) for what, gap in gaps(rig) if gap["gap_id"] == second
+    ]
+    assert history == [
+        ("opened", "stopped", told(at(7)), None),
+        ("closed", "stopped", told(at(7)), told(at(107))),
+    ]
+
+
+async def test_the_gap_of_a_crash_begins_at_the_last_proof_of_life_on_the_disk(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(lives()))
+    as_killed = Rig(tmp_path / "as-killed")
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(5)
+        await eventually(lambda: spool.alive(ORIGIN, "s") == at(5))
+        await settled(spool)
+        shutil.copytree(rig.home, as_killed.home, ignore=shutil.ignore_patterns("as-killed", "ballast"))
+    mock_clock.jump(100)
+    spool = as_killed.spool()
+    work = runtime(spool, record, rig.clock, Script(lives()))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+    as_killed.close()
+    crash = [gap for what, gap in gaps(as_killed) if gap["cause"] == "crash" and what == "closed"]
+    assert [(gap["from"], gap["to"]) for gap in crash] == [(told(at(5)), told(at(105)))]
+
+
+# -- what is claimed
+
+
+async def test_nothing_is_claimed_complete_before_every_session_has_declared_what_it_missed(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    spool = rig.spool()
+    spool.usage("emea").share = 0
+    scripts = Script(name="one"), Script(name="two")
+    work = runtime(spool, record, rig.clock, *scripts)
+    spool.usage("emea").share = -(64 * 1024**2)  # not even streamd's own events have room
+    async with running(spool, work) as scope:
+        mock_clock.jump(10)
+        await settled(spool)
+        assert spool.complete_through("emea") is None
+        assert [script.runs for script in scripts] == [0, 0]
+        spool.usage("emea").share = 64 * 1024**2
+        await eventually(lambda: all(script.runs for script in scripts))
+        scope.cancel()
+
+
+# -- errors of every kind
+
+
+async def test_what_a_session_s_nursery_wraps_is_understood(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    async def both(link: Link) -> None:
+        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
+            inner.start_soon(fails(Transient("reset")), link)
+            outer.start_soon(fails(Rejected("wrong password")), link)
+
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(both))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "refused")
+    assert record.counts["crashes"] == 0
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("bug"), BadRecord("escaped", b"", "x")])
+async def test_a_bug_goes_to_the_supervisor_and_is_a_gap_of_its_own_cause(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, error: Exception
+) -> None:
+    async def crashes(link: Link) -> None:
+        await link.connected(at(0))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fails(error), link)
+            nursery.start_soon(fails(Transient("by the way")), link)
+
+    spool = rig.spool()
+    script = Script(crashes, lives())
+    work = runtime(spool, record, rig.clock, script)
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        mock_clock.jump(1.01)
+        await eventually(lambda: work.status.state == "live")
+    assert record.counts["crashes"] == 1
+    assert "session_crashed" in {gap["cause"] for _, gap in gaps(rig)}
+    assert moments(rig).count("lost") == 1
+
+
+async def test_a_session_that_keeps_crashing_is_parked_once_and_probed_alone(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    bad = Script(*[fails(ZeroDivisionError())] * 5, name="bad")
+    good = Script(lives(), name="good")
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, bad, good)
+    async with running(spool, work):
+        for runs, wait in enumerate((1, 2, 4), start=1):
+            await eventually(lambda runs=runs: bad.runs == runs)
+            await settled(spool)
+            mock_clock.jump(wait + 0.01)
+        await eventually(lambda: work.status.sessions["bad"].state == "parked")
+        await settled(spool)
+        mock_clock.jump(15 * 60 + 1)
+        await eventually(lambda: bad.runs == 5)
+        await settled(spool)
+        assert work.status.sessions["bad"].state == "parked"
+        assert work.status.sessions["good"].state == "live"
+        assert good.runs == 1
+        work.nudge.give()
+        await eventually(lambda: bad.runs == 6)
+    assert moments(rig).count("parked") == 1
+
+
+async def test_a_link_that_is_lost_in_the_moment_of_a_stop_stops_in_peace(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    async def ends_badly(link: Link) -> None:
+        async with trio.open_nursery() as nursery:
+            for error in (Transient("broken while closing"), ZeroDivisionError("bug while closing")):
+                nursery.start_soon(ended_by, error)
+
+    async def ended_by(error: Exception) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise error
+
+    spool = rig.spool()
+    script = Script(ends_badly)
+    work = runtime(spool, record, rig.clock, script)
+    async with running(spool, work):
+        await eventually(lambda: script.runs)
+        await trio.testing.wait_all_tasks_blocked()
+    assert moments(rig)[-1] == "stopped"
