@@ -28,6 +28,8 @@ from streamd.redaction import redact, redacted
 from streamd.transport.http import Http, Response, retry_after_seconds
 from streamd.transport.tokens import TokenCache
 
+# All producers ask for a token at the same time: a refusal is one for all, so that no account is locked.
+ONE_REFUSAL_SECONDS = 5.0
 _PAGE, _MOST_PAGES = 25, 40
 Parameters = Mapping[str, str]
 
@@ -38,6 +40,7 @@ class Account:
     def __init__(self, ctx: Context[AvayaConfig], http: Http) -> None:
         """Use `http`, a client for the base URL that sends the appkey with every request."""
         self.generation = 0
+        self._refused: tuple[str | None, float] = None, 0.0
         self._config = ctx.config
         self._clock = ctx.clock
         self._counters = ctx.counters
@@ -152,6 +155,9 @@ class Account:
         return answer, verdict
 
     async def _fetch_token(self) -> tuple[str, float]:
+        refused, at = self._refused
+        if refused is not None and self._clock.monotonic() - at < ONE_REFUSAL_SECONDS:
+            raise Rejected(refused)
         await self._limiter.turn()
         form = {
             "grant_type": "client_credentials",
@@ -159,7 +165,11 @@ class Account:
             "client_secret": self._config.client_secret.reveal(),
         }
         answer = await self._http.request("POST", self._token_path, form=form)
-        self._raise_unless_ok("token", judge_token(answer.status), answer)
+        try:
+            self._raise_unless_ok("token", judge_token(answer.status), answer)
+        except Rejected as error:
+            self._refused = error.reason, self._clock.monotonic()
+            raise
         token = read_token(answer.body)
         redact(token.access_token, passing=True)
         self.generation += 1

@@ -127,8 +127,8 @@ class MergedMeasures:
     def retire(self, received: datetime, items: Items, changes: Changes) -> Retirement:
         """Declare gone what the proven snapshot lacks, unless that is too much to be believed at once.
 
-        When more than nine tenths of the rows would go (and more than 20), those wait for the next proven snapshot
-        to lack them too.
+        When more than nine tenths of the rows would go (and more than 20), those wait for the next proven
+        snapshot to lack them too.
         """
         stale = self._keys.end()
         fresh = stale - self._doubted

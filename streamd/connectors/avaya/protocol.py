@@ -88,7 +88,8 @@ def judge_subscription(subscription: Subscription | None) -> Next:
 class Loss(Struct, frozen=True):
     """Why a connection ended or did not begin, and what to do before the next.
 
-    `refused`: it is a fault, to be tried slowly. `at_once`: connect again without a wait. `backoff`: which
+    `refused`: it is a fault, to be tried slowly. `at_once`: it was never confirmed, so connect again without a
+    wait and without a word. `backoff`: which
     try this is, for `backoff_seconds`; 0 leaves the wait to the session loop. `refresh_token`: the cached
     token is worthless. `renew`, `check`, `recreate`: `:renew`, GET, or delete and create the subscription
     first. `alert`: worth a warning. `oversize`: our limit of a message's size is too small. `retry_after`:
@@ -155,12 +156,12 @@ class Standing:
             self._complaints = 0
         if code == 1009 and not by_peer:
             return Loss("a message above the limit", oversize=True, alert=True)
-        if by_peer and code in _COMPLAINTS:
-            self._complaints += 1
-            reason = f"closed by the server with {code}"
+        if code in _COMPLAINTS:
+            # What we complained of ourselves (a frame that is not UTF-8) is no fault of the configuration.
+            self._complaints += by_peer
             if self._complaints > 1:
-                return Loss(f"{reason}, again after a new token", refused=True, alert=True)
-            return Loss(reason, refresh_token=True, check=True, alert=True)
+                return Loss(f"closed with {code}, again after a new token", refused=True, alert=True)
+            return Loss(f"closed with {code}", refresh_token=True, check=True, alert=True)
         return Loss(f"closed with {code}")
 
 

@@ -17,11 +17,12 @@ from streamd.connectors.avaya.catalogue import Catalogue
 from streamd.connectors.avaya.config import AvayaConfig, endpoint_refusal
 from streamd.connectors.avaya.discretion import Discretion
 from streamd.connectors.avaya.flow import Flow
+from streamd.connectors.avaya.losses import ConnectionLost, lone_error
 from streamd.connectors.avaya.measures import MergedMeasures, prefix
 from streamd.connectors.avaya.normalise import is_stateful
 from streamd.connectors.avaya.protocol import Loss, Standing, backoff_seconds
 from streamd.connectors.avaya.rest import Subscription
-from streamd.connectors.avaya.stream import ConnectionLost, Stream, lone_error
+from streamd.connectors.avaya.stream import Stream
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
 from streamd.connectors.avaya.wire import AuthenticationResponse, decode
 from streamd.errors import Rejected, StreamdError, Transient
@@ -123,7 +124,12 @@ class ProducerSession:
             await self._catalogue.first(self._flow, self._producer)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._catalogue.keep, self._flow, self._producer)
-                self._give_up(await self._connect(link))
+                loss = await self._connect(link)
+                self._note(loss)
+                if loss.at_once:
+                    loss = await self._connect(link)
+                    self._note(loss)
+                self._give_up(loss)
 
     async def unsubscribe(self) -> None:
         """Delete the subscription at the vendor; a failure is logged, for the subscription expires anyway."""
@@ -219,8 +225,8 @@ class ProducerSession:
                 self._flow.measures = self._known_measures()
         raise AssertionError("a stream ends only with its link")
 
-    def _give_up(self, loss: Loss) -> NoReturn:
-        """Note what to do before the next connection, and raise what says when that is."""
+    def _note(self, loss: Loss) -> None:
+        """Note what to do before the next connection."""
         self._next = loss
         self._was_forced = self._was_forced or loss.recreate
         if loss.alert:
@@ -230,12 +236,13 @@ class ProducerSession:
             self._account.drop_token(self._token)
         if loss.oversize:
             self._max_message_bytes = min(2 * self._max_message_bytes, MOST_MESSAGE_BYTES)
+
+    def _give_up(self, loss: Loss) -> NoReturn:
+        """Raise what says when to connect again."""
         if loss.refused:
             raise Rejected(loss.reason)
         retry_after = loss.retry_after
-        if loss.at_once:
-            retry_after = 0.0
-        elif loss.backoff:
+        if loss.backoff:
             retry_after = backoff_seconds(loss.backoff, random.random())  # noqa: S311 - jitter, no secret
         raise Transient(loss.reason, retry_after=retry_after)
 

@@ -6,9 +6,6 @@ loses its subscription (contract, section 1.7): events go to the intake, word of
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -19,51 +16,21 @@ from streamd.connector import Context, Link
 from streamd.connectors.avaya.config import AvayaConfig
 from streamd.connectors.avaya.flow import Flow
 from streamd.connectors.avaya.herald import Herald
+from streamd.connectors.avaya.losses import ConnectionLost, lone_error
 from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
-from streamd.connectors.avaya.protocol import (
-    CONFIRMED,
-    Loss,
-    Standing,
-    backoff_seconds,
-    ping_interval,
-    renew_delay,
-)
+from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval
+from streamd.connectors.avaya.renewing import Renewer
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
-from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
-from streamd.errors import Rejected, StreamdError, Transient
+from streamd.connectors.avaya.subscription import OwnSubscription
 from streamd.intake import Intake
-from streamd.supervision import leaf
 from streamd.transport.websocket import LinkClosed, WebSocket
 
 # What the server sent less than this before the last byte that came may still be on its way to us.
 ON_ITS_WAY_SECONDS = 0.5
 # So many frames are decoded in one go (some 10 ms); then the other tasks have their turn.
 FRAMES_AT_ONCE = 1000
-REFUSED_RENEWAL_SECONDS = 60.0
-LEAST_RENEWAL_SECONDS = 0.2
-NOT_YET = 0.1  # of the life that is left, to wait for the token's own refresh
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-
-
-@contextmanager
-def lone_error() -> Iterator[None]:
-    """Raise the one expected error that a nursery wraps; bugs and cancellations stay in their group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error = leaf(group)
-        if not isinstance(error, StreamdError):
-            raise
-        raise error from error.__cause__
-
-
-class ConnectionLost(Transient):
-    """The connection is of no more use, for a reason that says what to do next."""
-
-    def __init__(self, loss: Loss) -> None:
-        super().__init__(loss.reason)
-        self.loss = loss
 
 
 class Stream:
@@ -87,11 +54,12 @@ class Stream:
         self._ctx = ctx
         self._websocket = websocket
         self._flow = flow
-        self._own = own
+        self._producer = own.producer
         self._standing = standing
         self._may_force = may_force
         self._intake = Intake(ctx, link)
         self._herald = Herald(link)
+        self._renewer = Renewer(ctx, own, websocket, self._herald)
         rules = Rules(
             config.snapshot_quiet_seconds,
             config.snapshot_limit_seconds,
@@ -101,6 +69,9 @@ class Stream:
         self._snapshot = Snapshot(rules, monotonic())
         self._late = 0
         self._closed_cleanly = False
+        self._is_behind = True
+        self._reached_monotonic = 0.0
+        self._reached: datetime | None = None
 
     @property
     def had_snapshot(self) -> bool:
@@ -130,7 +101,7 @@ class Stream:
                     nursery.start_soon(self._herald.run)
                     nursery.start_soon(self._intake.run)
                     nursery.start_soon(self._ping, subscription.ping_interval)
-                    nursery.start_soon(self._renew)
+                    nursery.start_soon(self._renewer.run)
                     nursery.start_soon(self._watch_snapshot)
                     await self._read(frames)
         finally:
@@ -141,11 +112,14 @@ class Stream:
             for start in range(0, len(frames), FRAMES_AT_ONCE):
                 self._take(frames[start : start + FRAMES_AT_ONCE])
                 await trio.lowlevel.checkpoint()
+            self._note_reached()
             try:
                 frames = await self._websocket.receive()
             except LinkClosed as closed:
                 self._closed_cleanly = closed.clean
+                self._note_reached()
                 raise
+            self._is_behind = True
 
     def _take(self, frames: list[bytes]) -> None:
         received = self._ctx.clock.now()
@@ -172,57 +146,6 @@ class Stream:
             await trio.sleep(interval)
             await self._websocket.ping(self._ctx.config.pong_timeout_seconds)
 
-    async def _renew(self) -> None:
-        """Renew with a new token at about three quarters of the life that is left, again and again."""
-        tries = 0
-        wait = self._until_renewal()
-        while wait is not None:
-            await trio.sleep(wait)
-            tries += 1
-            wait = backoff_seconds(tries, random.random())  # noqa: S311 - jitter, no secret
-            try:
-                renewal = await self._own.renew()
-            except Transient as error:
-                wait = max(wait, error.retry_after or 0.0)
-                self._on_failed_renewal(error.reason)
-                continue
-            except Rejected as error:
-                wait = REFUSED_RENEWAL_SECONDS
-                self._on_failed_renewal(error.reason)
-                continue
-            if renewal is Renewal.LOST:
-                raise ConnectionLost(Loss("the subscription is gone", at_once=True, check=True))
-            if renewal is Renewal.FRUITLESS:
-                self._on_failed_renewal("it does not extend the subscription")
-            elif renewal is Renewal.DONE:
-                await self._on_renewed()
-                tries, wait = 0, self._until_renewal()
-            else:
-                tries, wait = 0, max(LEAST_RENEWAL_SECONDS, NOT_YET * (self._own.expires_in or 0.0))
-
-    def _until_renewal(self) -> float | None:
-        left = self._own.expires_in
-        roll = random.random()  # noqa: S311 - jitter, no secret
-        return None if left is None else max(LEAST_RENEWAL_SECONDS, renew_delay(left, roll))
-
-    async def _on_renewed(self) -> None:
-        self._worry("renewal", None)
-        if self._ctx.config.reauth_on_refresh:
-            frame, _ = await self._own.authentication()
-            await self._websocket.send(frame)
-
-    def _on_failed_renewal(self, reason: str) -> None:
-        """Note it. The link still works: it is not given up before the server does."""
-        self._ctx.counters.count("renewals_failed")
-        self._ctx.log.warning("renewal_failed", producer=self._own.producer, reason=reason)
-        left = self._own.expires_in
-        if left is not None and left <= 0:
-            self._worry("renewal", f"the subscription has expired and cannot be renewed: {reason}")
-
-    def _worry(self, topic: str, reason: str | None) -> None:
-        if self._herald.worry(topic, reason):
-            self._herald.assess_nowait()
-
     async def _watch_snapshot(self) -> None:
         while not self._snapshot.proven:
             await trio.sleep(self._snapshot.due(monotonic()))
@@ -239,10 +162,10 @@ class Stream:
             self._complete(end.rule, proven=False)
         if any(isinstance(fact, Missing) for fact in facts):
             self._ctx.counters.count("missing_snapshots")
-            self._ctx.log.warning("snapshot_missing", producer=self._own.producer, forced=self._may_force)
+            self._ctx.log.warning("snapshot_missing", producer=self._producer, forced=self._may_force)
             if not self._may_force:
                 return
-            raise ConnectionLost(Loss("live data but no snapshot", at_once=True, recreate=True))
+            raise ConnectionLost(Loss("live data but no snapshot", retry_after=0.0, recreate=True))
 
     def _complete(self, rule: Rule, *, proven: bool) -> None:
         """Publish what waited for the snapshot's end, retire what it lacks, then say that it is whole."""
@@ -265,10 +188,10 @@ class Stream:
         self._ctx.counters.count("retired_keys", retirement.retired)
         if retirement.doubted:
             reason = (
-                f"{retirement.doubted} keys are missing from the snapshot of {self._own.producer}: "
+                f"{retirement.doubted} keys are missing from the snapshot of {self._producer}: "
                 "too many to be believed before the next snapshot lacks them too"
             )
-            self._ctx.log.warning("retirement_held", producer=self._own.producer, keys=retirement.doubted)
+            self._ctx.log.warning("retirement_held", producer=self._producer, keys=retirement.doubted)
             self._herald.worry("retirement", reason)
 
     async def _completed(self, at: datetime, rule: Rule, proven: bool, keys: int) -> None:
@@ -279,13 +202,23 @@ class Stream:
         await self._herald.link.snapshot_completed(proven=proven, rule=rule, keys=keys)
 
     def _proof(self) -> datetime | None:
-        """Give the instant before which all that the server had sent is committed (connector.Link).
+        """Give the instant before which all that the server had sent is committed (connector.Link)."""
+        if not self._is_behind:
+            self._note_reached()
+        return self._intake.proof(self._reached)
 
-        A pong or any other byte proves what was sent before it, for TCP keeps the order; silence proves
-        nothing, for the line may be half open. A Close frame is the last that the server sends.
+    def _note_reached(self) -> None:
+        """Note the instant before which all that the server had sent was put into the intake.
+
+        To be called only when nothing is in hand that was received and not put there. A pong or any other
+        byte proves what was sent before it, for TCP keeps the order; silence proves nothing, for the line
+        may be half open. A Close frame is the last that the server sends.
         """
+        self._is_behind = False
         reached = min(self._websocket.drained_at, self._websocket.last_bytes_at)
         if not self._closed_cleanly:
             reached -= ON_ITS_WAY_SECONDS
-        age = timedelta(seconds=monotonic() - reached)
-        return self._intake.proof(self._ctx.clock.now() - age)
+        if reached != self._reached_monotonic:
+            # Once for each instant: two clocks read one after the other never agree to the last digit.
+            self._reached_monotonic = reached
+            self._reached = self._ctx.clock.now() - timedelta(seconds=monotonic() - reached)

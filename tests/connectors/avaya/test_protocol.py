@@ -141,6 +141,14 @@ def test_a_complaint_takes_a_new_token_and_a_look_and_is_a_fault_when_repeated(c
     assert standing.on_close(code, True, 2.0).refused
 
 
+def test_what_we_complained_of_ourselves_is_never_a_fault() -> None:
+    standing = Standing()
+    for _ in range(5):
+        loss = standing.on_close(1007, False, 0.0)
+        assert loss.check
+        assert not loss.refused
+
+
 def test_a_session_that_held_for_a_minute_forgives_an_earlier_complaint() -> None:
     standing = Standing()
     standing.on_close(1008, True, 0.0)

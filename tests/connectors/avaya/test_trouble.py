@@ -48,6 +48,17 @@ async def test_a_configuration_fault_is_refused_and_not_retried_in_a_loop(
         assert len(simulator.requests) == before
 
 
+async def test_wrong_credentials_are_tried_once_for_all_producers_together(system: Any) -> None:
+    producers = ("Agent_itd_1.0.0", "AgentByChannel_itd_1.0.0", QUEUE, "QueueByChannel_itd_1.0.0")
+    wrong = {"client_secret": Secret("wrong-secret"), "measure_producers": list(producers)}
+    async with system(options(producers=producers), **wrong) as (simulator, running):
+        await running.until_state("refused")
+        await running.until(
+            lambda: [each.state for each in running.runtime.status.sessions.values()] == ["refused"] * 4
+        )
+        assert len(simulator.requests) == 1
+
+
 async def test_a_wrong_secret_is_refused(system: Any) -> None:
     async with system(options(), client_secret=Secret("wrong-secret")) as (_simulator, running):
         await running.until_state("refused")
@@ -268,10 +279,10 @@ async def test_too_many_vanished_rows_are_held_and_deleted_when_the_next_snapsho
 ) -> None:
     async with system(options(keys=60, rate=0.0)) as (simulator, running):
         await running.until(lambda: running.events("gap.healed"))
-        simulator.remove_keys(40, QUEUE, silent=True)
+        simulator.remove_keys(56, QUEUE, silent=True)
         await simulator.drop_sockets()
         await running.until_state("degraded")
-        assert "40 keys" in running.reason
+        assert "56 keys" in running.reason
         assert len(running.table()) == 60
         await simulator.drop_sockets()
         await running.until(lambda: running.table() == truth(simulator, QUEUE))
@@ -325,6 +336,12 @@ async def test_odd_data_does_not_end_the_link(system: Any, fault: str) -> None:
         assert "lost" not in running.moments()
 
 
+async def test_frames_that_are_not_utf8_cost_the_link_but_are_no_fault(system: Any) -> None:
+    async with system(options("invalid-utf8=20")) as (_simulator, running):
+        await running.until(lambda: running.moments().count("recovered") >= 3)
+        assert "refused" not in running.moments()
+
+
 async def test_a_frame_above_our_limit_raises_the_limit(system: Any) -> None:
     async with system(options("huge-frame=20"), max_message_bytes=400_000) as (_simulator, running):
         await running.until(lambda: running.tally["link_alerts"] >= 1)
@@ -338,10 +355,99 @@ async def test_a_token_goes_to_no_host_that_is_not_allowed(system: Any) -> None:
         assert simulator.sockets == []
 
 
+@pytest.mark.parametrize(
+    ("engine", "code"),
+    # trio-websocket does not tell whose 1002, 1003 or 1007 it was.
+    [("trio-websocket", 1008), *(("sans-io", code) for code in (1002, 1003, 1007, 1008))],
+)
+async def test_a_complaint_takes_a_new_token_and_a_look_and_is_refused_when_repeated(
+    system: Any, engine: str, code: int
+) -> None:
+    async with system(options(), websocket_engine=engine) as (simulator, running):
+        await running.until_state("live")
+        tokens = calls(simulator, "POST", "/token")
+        await simulator.drop_sockets(f"close:{code}")
+        await running.until(lambda: "recovered" in running.moments())
+        assert calls(simulator, "POST", "/token") == tokens + 1
+        assert (
+            sum(each.method == "GET" and "/subscriptions/" in each.path for each in simulator.requests) == 1
+        )
+        await simulator.drop_sockets(f"close:{code}")
+        await running.until_state("refused")
+
+
+async def test_a_rate_limit_is_honoured_by_all_producers_together(system: Any) -> None:
+    producers = ("Agent_itd_1.0.0", "AgentByChannel_itd_1.0.0", QUEUE, "QueueByChannel_itd_1.0.0")
+    limited = options("limited-429:create=1", producers=producers)
+    async with system(limited, measure_producers=list(producers)) as (simulator, running):
+        await running.until_state("live")
+        creates = [each for each in simulator.requests if each.path.endswith("/subscriptions")]
+        refused = next(each for each in creates if each.status == 429)
+        later = [each.at for each in creates if each.at > refused.at]
+        # Those that were on their way already came at once; all others waited out the second.
+        assert all(at - refused.at < 0.2 or at - refused.at > 0.95 for at in later)
+        assert max(later) - refused.at > 0.95
+
+
+async def test_what_a_lost_create_left_behind_is_deleted_when_nobody_else_uses_the_account(
+    system: Any,
+) -> None:
+    async with system(options("reset-after-post"), single_owner=True) as (simulator, running):
+        await running.until_state("live")
+        assert len(simulator.subscriptions) == 1
+
+
+async def test_what_a_lost_create_left_behind_is_left_alone_otherwise(system: Any) -> None:
+    async with system(options("reset-after-post")) as (simulator, running):
+        await running.until_state("live")
+        assert len(simulator.subscriptions) == 2
+
+
+async def test_all_producers_share_one_token(system: Any) -> None:
+    producers = ("Agent_itd_1.0.0", QUEUE, "QueueByChannel_itd_1.0.0")
+    async with system(options(producers=producers), measure_producers=list(producers)) as (
+        simulator,
+        running,
+    ):
+        await running.until_state("live")
+        assert calls(simulator, "POST", "/token") == 1
+        assert len(simulator.sockets) == 3
+
+
+async def test_authentication_is_sent_again_on_the_open_socket_only_when_told_to(system: Any) -> None:
+    quick_tokens = options("token-seconds=2", "reauth-closes", "expiry-keeps")
+    async with system(quick_tokens, reauth_on_refresh=True) as (_, running):
+        await running.until_state("live")
+        await running.until(lambda: "lost" in running.moments())
+    async with system(quick_tokens) as (_, running):
+        await running.until_state("live")
+        await running.until(lambda: running.tally["renewals"] >= 2)
+        assert running.moments()[-1] == "live"
+
+
+async def test_a_refused_second_authentication_ends_the_link(system: Any) -> None:
+    quick_tokens = options("token-seconds=2", "reauth-confirmed")
+    async with system(quick_tokens, reauth_on_refresh=True) as (_, running):
+        await running.until(lambda: running.tally["renewals"] >= 2)
+        assert "lost" not in running.moments()
+
+
+async def test_proof_of_life_follows_the_last_byte_and_not_our_clock(system: Any) -> None:
+    """While pings go unanswered and nothing comes, what is proven stands still."""
+    config = {"ping_interval_seconds": 0.1, "pong_timeout_seconds": 3.0}
+    async with system(options("half-open=1"), **config) as (_simulator, running):
+        await running.until_state("live")
+        spool, origin = running.runtime.spool, running.runtime.origin
+        await trio.sleep(2.0)
+        first = spool.alive(origin, QUEUE)
+        await trio.sleep(1.0)
+        assert spool.alive(origin, QUEUE) == first
+
+
 async def test_no_token_and_no_secret_is_in_anything_written(
     system: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    faults = ("token-cached", "bad-json=2", "invalid-token=1", "forbidden-403:renew=1")
+    faults = ("token-cached", "bad-json=2", "invalid-token=1")
     async with system(options(*faults)) as (simulator, running):
         await running.until_state("live")
         await simulator.drop_sockets()
