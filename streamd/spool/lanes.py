@@ -68,7 +68,7 @@ class Lane:
         """
         await self._filled.wait()
         rows = self._take_cached() or await self._read()
-        if not self._cached and not self._in_file:
+        if not self.has_rows:
             self._filled = trio.Event()
         return rows
 
@@ -93,6 +93,11 @@ class Lane:
         self._in_file -= len(rows)
         self._taken = rows[-1].id
         return rows
+
+    @property
+    def has_rows(self) -> bool:
+        """Tell whether `take` would give rows at once."""
+        return bool(self._cached or self._in_file)
 
     def drop(self) -> None:
         """Let go of the cached rows; nobody takes from this lane any more."""

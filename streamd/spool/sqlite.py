@@ -35,12 +35,16 @@ class mapped:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, sqlite3.DatabaseError):
             return
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if not hasattr(error, "sqlite_errorcode"):
+            if isinstance(error, sqlite3.OperationalError):  # whose message would show the data
+                raise SpoolCorrupt("a text is no UTF-8") from None
+            return  # the sqlite3 module was misused: a bug
+        code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_FULL:
             raise SpoolDiskFull(str(error)) from error
         if code in _DAMAGED:
             raise SpoolCorrupt(str(error)) from error
-        raise SpoolUnusable(f"SQLite: {error} ({getattr(error, 'sqlite_errorname', 'unknown')})") from error
+        raise SpoolUnusable(f"SQLite: {error} ({error.sqlite_errorname})") from error
 
 
 class transaction:
