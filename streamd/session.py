@@ -21,7 +21,7 @@ from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_
 from streamd.gaps import LINK, NOTHING, Step, joined
 from streamd.model import CONNECTORS, Event
 from streamd.spool.proofs import Proof
-from streamd.supervision import leaves
+from streamd.supervision import attempt, leaves
 
 if TYPE_CHECKING:
     from streamd.runtime import Runtime
@@ -61,6 +61,9 @@ class SessionLink:
         self._declared = False
         self._was_lost = False
         self._through: datetime | None = None
+        self._bug: Exception | None = None
+        self.running = trio.CancelScope()
+        """The session's own run, to be cancelled when its proof of life has a bug."""
 
     # -- told by `keep`
 
@@ -100,6 +103,12 @@ class SessionLink:
         """Tell whether the link was up for that long until now."""
         up = self._runtime.clock.monotonic() - self._connected_since
         return self._connected_at is not None and up > seconds
+
+    def raise_bug(self) -> None:
+        """Raise the bug of the session's proof of life, if it had one."""
+        bug, self._bug = self._bug, None
+        if bug is not None:
+            raise bug
 
     # -- told by the session
 
@@ -195,7 +204,10 @@ class SessionLink:
             if self._declared:
                 self._through = self._runtime.clock.now()
             return Proof(None, self._through)
-        proven = self._proof() if self._proof else None
+        proven = attempt(self._proof) if self._proof else None
+        if isinstance(proven, Exception):
+            self._bug, self._proof, proven = proven, None, None
+            self.running.cancel()
         self._through = max(self._connected_at, proven or self._connected_at)
         return Proof(self._through, self._through)
 
@@ -254,7 +266,9 @@ async def _outcome(session: Session, link: SessionLink) -> StreamdError:
     A bug is raised, and so is our own cancellation: both outweigh what went wrong beside them.
     """
     try:
-        await session.run(link)
+        with trio.CancelScope() as link.running:
+            await session.run(link)
+        link.raise_bug()
     except StreamdError as error:
         return error
     except BaseExceptionGroup as group:

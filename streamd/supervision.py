@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import trio
 
@@ -21,6 +22,7 @@ _CORE = (SpoolClosed, SpoolCorrupt, SpoolUnusable)
 RESTARTS, WITHIN_SECONDS = 3, 60.0
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 PROBE_SECONDS = 15 * 60.0
+T = TypeVar("T")
 
 
 class Nudge:
@@ -39,6 +41,14 @@ class Nudge:
             await self._lot.park()
             return True
         return False
+
+
+def attempt(call: Callable[[], T]) -> T | Exception:
+    """Call what belongs to a connector from the core, and give its bug back: that is not the core's."""
+    try:
+        return call()
+    except Exception as bug:  # noqa: BLE001 - this is the supervisor
+        return bug
 
 
 async def supervise(

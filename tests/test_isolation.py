@@ -1,0 +1,52 @@
+"""One connector's trouble is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.core import open_core
+
+
+async def test_a_bug_in_one_connectors_proof_of_life_restarts_it_and_touches_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_core(tmp_path, monkeypatch, connectors=["paris", "rome"]) as core:
+        await core.reach("paris", "live")
+        await core.reach("rome", "live")
+        before = core.lamps["rome"]
+
+        async def break_the_proof(context: Any, link: Any) -> None:
+            link.prove_with(lambda: 1 / 0)
+            await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(core.lamps["paris"].obey, break_the_proof)
+            await core.reach("paris", "lost")
+        await core.switch("rome", 3)
+        assert core.lamps["rome"] is before
+        await core.reach("paris", "live")
+
+
+async def test_a_crashing_session_is_parked_and_the_other_connector_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.supervision._FIRST_WAIT", 0.01)
+    async with open_core(tmp_path, monkeypatch, connectors=["paris", "rome"]) as core:
+
+        async def crash(context: Any, link: Any) -> None:
+            raise ZeroDivisionError
+
+        for _ in range(4):
+            await core.reach("paris", "live")
+            await core.lamps["paris"].obey(crash)
+            with trio.fail_after(5):
+                while core.daemon.runtimes["paris"].status.state == "live":
+                    await trio.sleep(0.01)
+        await core.reach("paris", "parked")
+        await core.switch("rome", 3)
+        await core.daemon.reload()
+        await core.reach("paris", "live")
