@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from streamd.model import CONNECTORS, CONNECTORS_STATE, DEAD_LETTER, GAPS, Stream
+from streamd.model import CONNECTORS, CONNECTORS_STATE, DEAD_LETTER, GAPS, Stream, Time
 
 ConnectorState = Literal["connecting", "snapshot", "live", "degraded", "lost", "refused", "parked", "stopped"]
 LifeCycle = Literal[
@@ -56,7 +55,7 @@ class ProgressData(Struct, frozen=True):
 
     state: ConnectorState
     reason: str | None
-    complete_through: datetime | None
+    complete_through: Time | None
     last: dict[str, Position]
     open_gaps: int
     sessions: dict[str, SessionProgress]
@@ -67,13 +66,13 @@ class GapData(Struct, frozen=True, rename={"from_": "from"}):
 
     gap_id: str
     scope: list[str]
-    from_: datetime | None
-    to: datetime | None
+    from_: Time | None
+    to: Time | None
     cause: str
     events: Literal["lost", "pending", "recovered"]
     state: Literal["stale", "restored"] | None
     healed_by: Literal["snapshot", "redelivery", "backfill"] | None
-    healed_at: datetime | None
+    healed_at: Time | None
     count: int | None = None
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Time = Annotated[datetime, Meta(tz=True)]
+"""An aware instant; in a schema it has the format `date-time`."""
 
 Phase = Literal["snapshot", "live", "backfill"]
 Cleanup = Literal["delete", "compact"]
