@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,12 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-import streamd.simulators
 from streamd.configfile import load
 from streamd.demo import view
 from streamd.demo.reader import Reader
 from streamd.demo.verdict import judge
 from streamd.derived import topic_specs
+from streamd.registry import all_types
 from streamd.simulators import DemoSource
 from streamd.simulators.kafka import open_embedded_kafka
 
@@ -65,8 +64,7 @@ async def run(seconds: float, rate: float) -> bool:
 
 
 def _vendors() -> list[Callable[[float], Any]]:
-    modules = [module.name for module in pkgutil.iter_modules(streamd.simulators.__path__) if module.ispkg]
-    return [importlib.import_module(f"streamd.simulators.{name}.demo").open_demo for name in modules]
+    return [importlib.import_module(f"streamd.simulators.{name}.demo").open_demo for name in all_types()]
 
 
 def _configure(directory: Path, bootstrap: list[str], sources: list[DemoSource]) -> Path:
