@@ -40,7 +40,7 @@ class mapped:
                 raise SpoolCorrupt("a text is no UTF-8") from None
             return  # the sqlite3 module was misused: a bug
         code = error.sqlite_errorcode & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        if code == sqlite3.SQLITE_FULL or error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHMSIZE:
             raise SpoolDiskFull(str(error)) from error
         if code in _DAMAGED:
             raise SpoolCorrupt(str(error)) from error

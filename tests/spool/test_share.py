@@ -1,0 +1,143 @@
+"""A connector's share of the spool: who waits for room, and who does not."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from streamd.model import DEAD_LETTER, Event
+from streamd.spool.accounts import RESERVE_BYTES
+from streamd.spool.proofs import Proof
+from streamd.spool.spool import Spool
+from tests.spool.rig import ORIGIN, OTHER, START, TOPIC, Rig, event, eventually, numbers
+
+LETTERS = "p.streamd.dead-letter"
+
+
+def big(number: int) -> Event:
+    return event(number, subject="x" * 100_000)
+
+
+def letter(data: object) -> Event:
+    return Event(DEAD_LETTER, "", "streamd.dead_letter.written", data, START)
+
+
+async def filled(rig: Rig, nursery: trio.Nursery, share: int) -> Spool:
+    spool = rig.spool(partitions=1)
+    spool.usage("emea").share = share
+    nursery.start_soon(spool.write)
+    number = 0
+    while spool.usage("emea").bytes < share:
+        await spool.append(ORIGIN, [big(number)], {})
+        number += 1
+    return spool
+
+
+async def test_a_full_share_makes_append_wait_until_rows_have_left(rig: Rig, nursery: trio.Nursery) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    accepted = trio.Event()
+
+    async def one_more() -> None:
+        await spool.append(ORIGIN, [big(99)], {})
+        accepted.set()
+
+    nursery.start_soon(one_more)
+    await spool.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    assert not accepted.is_set()
+    taken = await spool.lane(TOPIC, 0).take()
+    spool.acknowledge(taken[:1])
+    with trio.fail_after(0.4):  # it does not wait for the tick
+        await accepted.wait()
+
+
+async def test_a_full_share_of_one_connector_touches_no_other(rig: Rig, nursery: trio.Nursery) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    nursery.start_soon(spool.append, ORIGIN, [big(99)], {})
+    await spool.append(OTHER, [big(1)], {})
+    assert spool.usage("paris").events == 1
+    assert spool.usage("emea").waiting
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_change_of_state_alone_waits_for_no_room(rig: Rig, nursery: trio.Nursery) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    await spool.append(ORIGIN, [], {"cursor": b"1"})
+    assert spool.state("emea", "cursor") == b"1"
+
+
+async def test_a_larger_share_lets_those_go_on_who_wait(rig: Rig, nursery: trio.Nursery) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(spool.append, ORIGIN, [big(99)], {})
+        await trio.testing.wait_all_tasks_blocked()
+        spool.usage("emea").share = 1_000_000
+
+
+async def test_streamd_s_own_events_have_a_reserve_and_are_woken_from_beyond_it(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    await spool.append(ORIGIN, [big(0)], {}, own=True)
+    async with trio.open_nursery() as waiting:
+        spool.usage("emea").bytes += RESERVE_BYTES
+        waiting.start_soon(lambda: spool.append(ORIGIN, [event(1)], {}, own=True))
+        await trio.testing.wait_all_tasks_blocked()
+        assert spool.usage("emea").waiting
+        spool.usage("emea").bytes -= RESERVE_BYTES - 150_000  # other rows of the reserve have left
+        spool.acknowledge((await spool.lane(TOPIC, 0).take())[:1])
+    assert spool.usage("emea").bytes > spool.usage("emea").share  # it did not need to fall below the share
+
+
+async def test_what_is_found_after_a_restart_counts_for_the_share(rig: Rig) -> None:
+    async with trio.open_nursery() as nursery:
+        spool = await filled(rig, nursery, 250_000)
+        before = (spool.usage("emea").bytes, spool.usage("emea").rows, spool.usage("emea").events)
+        nursery.cancel_scope.cancel()
+    usage = rig.spool().usage("emea")
+    assert (usage.bytes, usage.rows, usage.events) == before
+
+
+async def test_refused_rows_leave_with_their_dead_letters_in_one_commit_even_when_there_is_no_room(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    spool.usage("emea").share = -RESERVE_BYTES
+    rows = await spool.lane(TOPIC, 0).take()
+    letters = [
+        (ORIGIN, Event(DEAD_LETTER, "", "streamd.dead_letter.written", {"n": n}, START)) for n in (1, 2)
+    ]
+    commits = spool.commits
+    with trio.fail_after(5):
+        await spool.replace(rows, letters)
+    assert spool.commits == commits + 1
+    assert rig.dumped(TOPIC) == []
+    assert [each["data"]["n"] for each in rig.events(LETTERS)] == [1, 2]
+    assert spool.usage("emea").events == 2
+
+
+async def test_complete_through_waits_for_the_dead_letter_of_what_kafka_refused(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = rig.spool(partitions=1)
+    spool.prove_with(ORIGIN, "s", lambda: Proof(START, START))
+    nursery.start_soon(spool.write)
+    await spool.append(ORIGIN, [event(1)], {})
+    rows = await spool.lane(TOPIC, 0).take()
+    assert numbers(rows) == [1]
+    await spool.replace(rows, [(ORIGIN, letter({"n": 1}))])
+    await eventually(lambda: spool.commits > 4)
+    assert spool.complete_through("emea") is None
+    spool.acknowledge(await spool.lane(LETTERS, 0).take())
+    await spool.flush()
+    assert spool.complete_through("emea") == START
+
+
+async def test_an_unencodable_dead_letter_leaves_its_rows_where_they_are(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    rows = await spool.lane(TOPIC, 0).take()
+    with pytest.raises(TypeError):
+        await spool.replace(rows, [(ORIGIN, letter(object()))])
+    assert len(rig.dumped(TOPIC)) == sum(row.count for row in rows)
