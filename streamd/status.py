@@ -19,6 +19,7 @@ _WORST_FIRST: tuple[ConnectorState, ...] = (
     "live",
     "stopped",
 )
+_BROKEN = frozenset[ConnectorState](("parked", "refused", "lost", "stopped"))
 
 
 class SessionStatus(Struct):
@@ -60,9 +61,12 @@ class ConnectorStatus:
 
     @property
     def state(self) -> ConnectorState:
-        """Give the state on which the sessions agree; `degraded` if only some of them are live."""
+        """Give the state on which the sessions agree; `degraded` if only some of them work.
+
+        While some are live and the others on their way, it is that of the others.
+        """
         states = {status.state for status in self.sessions.values()} or {self.own.state}
-        if len(states) > 1 and "live" in states:
+        if "live" in states and states & _BROKEN:
             return "degraded"
         return next(state for state in _WORST_FIRST if state in states)
 

@@ -16,7 +16,7 @@ Identify = Callable[[Mapping[str, Any]], Hashable | None]
 class Reader:
     """A consumer in a thread of its own, with another client library than the daemon's.
 
-    Keeps counts, the gaps, one event of each type in full, and who was seen; not the events themselves.
+    Keeps counts, the gaps, the latest event of each type in full, and who was seen; not the events themselves.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Reader:
         if message.value() is None:
             return
         event = msgspec.json.decode(message.value())
-        self.samples.setdefault(event["type"], event)
+        self.samples[event["type"]] = event
         if topic.endswith(".streamd.gaps"):
             self.gaps[message.key()] = event["data"]
         if "sequence" in event:
