@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from math import isfinite
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from streamd.connectors.avaya.rest import read_body, read_list
 
@@ -20,6 +19,27 @@ Typed = int | float | str | None
 Convert = Callable[[str], Typed]
 
 _LONGEST_NUMBER = 40
+_MAX_REMEMBERED = 4096
+
+
+class Conversions(dict[str, Typed | UnsetType]):
+    """What texts convert to, remembered: counters repeat themselves, and a lookup is all that most cost."""
+
+    def __init__(self, convert: Convert) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, text: str) -> Typed | UnsetType:
+        if len(text) > _LONGEST_NUMBER:
+            return UNSET
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+        try:
+            value: Typed | UnsetType = self._convert(text)
+        except ValueError:
+            value = UNSET
+        self[text] = value
+        return value
 
 
 class Measure(Struct):
@@ -59,11 +79,12 @@ class Typing:
     """The typed measures of one producer, compiled from its catalogue entry; empty until that is known."""
 
     def __init__(self, sets: Iterable[MeasureSet] = ()) -> None:
-        self._converters: dict[str, Convert] = {
-            measure.name: _CONVERTERS[measure.type]
+        conversions = {name: Conversions(convert) for name, convert in _CONVERTERS.items()}
+        self._conversions = {
+            measure.name: conversions[measure.type]
             for one in sets
             for measure in one.measures
-            if measure.type in _CONVERTERS
+            if measure.type in conversions
         }
 
     def typed(self, measures: Mapping[str, str]) -> dict[str, Typed]:
@@ -72,27 +93,25 @@ class Typing:
         A text that does not convert is left out; the raw text always stands beside. STRING needs no copy.
         DURATION and DATE are left out too: their unit and format are not known (contract, section 3).
         """
-        converters = self._converters
-        if not converters:
-            return {}
         typed: dict[str, Typed] = {}
+        if not self._conversions:
+            return typed
+        of = self._conversions.get
         for name, text in measures.items():
-            convert = converters.get(name)
-            if convert is not None:
-                try:
-                    typed[name] = convert(text)
-                except ValueError:
-                    continue
+            conversions = of(name)
+            if conversions is not None:
+                value = conversions[text]
+                if value is not UNSET:
+                    typed[name] = value
         return typed
 
     def __repr__(self) -> str:
-        return f"Typing({len(self._converters)} measures)"
+        return f"Typing({len(self._conversions)} measures)"
 
 
-@lru_cache(4096)
 def _number(text: str) -> int | float:
     # int() and float() take more than Avaya would call a number: blanks, underscores, other digits, "nan".
-    if not text.isascii() or "_" in text or text != text.strip() or len(text) > _LONGEST_NUMBER:
+    if not text.isascii() or "_" in text or text != text.strip():
         raise ValueError("no number")
     try:
         return int(text)
@@ -103,13 +122,12 @@ def _number(text: str) -> int | float:
     return number
 
 
-@lru_cache(4096)
 def _instant(text: str) -> str | None:
     """Turn TIME_IN_STATE, an epoch in milliseconds, into RFC 3339; "0" is "not in that state".
 
     Avaya sends when the state began, not how long it lasts; the zone is UTC as for any epoch.
     """
-    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
+    if not text.isascii() or not text.isdigit():
         raise ValueError("no epoch in milliseconds")
     milliseconds = int(text)
     if milliseconds == 0:

@@ -35,7 +35,7 @@ _decode_identity = msgspec.json.Decoder(Identity).decode
 _decode_measures = msgspec.json.Decoder(dict[str, str]).decode
 
 
-class Row(Struct):
+class Row(Struct, gc=False):
     """What is known of one key. `merged` is None after a restart, until the key is heard of again.
 
     `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.

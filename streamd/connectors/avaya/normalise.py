@@ -26,7 +26,7 @@ _PHASES: Mapping[str, Phase] = {"INITIALIZING": "snapshot", "LIVE": "live"}
 _TYPES: Mapping[str, str] = {"UPSERT": UPSERTED, "DELETE": DELETED}
 
 
-class MeasureData(Struct, omit_defaults=True):
+class MeasureData(Struct, omit_defaults=True, gc=False):
     """A measure message as it came. `measures` has the raw strings, `measures_typed` what the catalogue
     types: numbers, and the beginning of a state as RFC 3339 (null: not in that state). `payload_type` is
     null where Avaya sent no message: then `reason` says why streamd made the event."""
@@ -43,7 +43,7 @@ class MeasureData(Struct, omit_defaults=True):
     extra: dict[str, Any] | None = None
 
 
-class MeasureStateData(Struct):
+class MeasureStateData(Struct, gc=False):
     """The merged measures of one key-set, all that are known of it."""
 
     account_id: str | None

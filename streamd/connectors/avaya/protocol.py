@@ -88,8 +88,8 @@ def judge_subscription(subscription: Subscription | None) -> Next:
 class Loss(Struct, frozen=True):
     """Why a connection ended or did not begin, and what to do before the next.
 
-    `refused`: it is a fault, to be tried slowly. `at_once`: it was never confirmed, so connect again without a
-    wait and without a word. `backoff`: which
+    `refused`: it is a fault, to be tried slowly. `at_once`: it was never confirmed, so connect again
+    without a wait and a word. `backoff`: which
     try this is, for `backoff_seconds`; 0 leaves the wait to the session loop. `refresh_token`: the cached
     token is worthless. `renew`, `check`, `recreate`: `:renew`, GET, or delete and create the subscription
     first. `alert`: worth a warning. `oversize`: our limit of a message's size is too small. `retry_after`:

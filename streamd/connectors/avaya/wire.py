@@ -23,7 +23,7 @@ _AUTHENTICATION_RESPONSE = "authenticationresponse"
 _SNIPPET = 40
 
 
-class MeasureMessage(Struct, rename="camel", forbid_unknown_fields=True):
+class MeasureMessage(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     """One key-set of a measure producer. Avaya marks no field as required; without keys, payload type or
     action a message means nothing."""
 
@@ -41,7 +41,7 @@ class MeasureMessage(Struct, rename="camel", forbid_unknown_fields=True):
         return None
 
 
-class OddMessage(MeasureMessage):
+class OddMessage(MeasureMessage, forbid_unknown_fields=False):
     """A message with fields or values that Avaya's document does not know; they are kept in `unknown`."""
 
     unknown: dict[str, Any] | None = None
@@ -58,8 +58,10 @@ class AuthenticationResponse(Struct):
 
 
 Message = MeasureMessage | AuthenticationResponse
+Fields = dict[str, bytes]
 
 _decode_usual = msgspec.json.Decoder(MeasureMessage).decode
+_decode_odd = msgspec.json.Decoder(OddMessage).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -112,6 +114,17 @@ def _read(part: bytes) -> Message:
     fields = _fields(part)
     if "keys" not in fields and "event" in fields:
         return _control(fields)
+    try:
+        message = _decode_odd(part)
+    except msgspec.ValidationError:
+        return _read_fields(fields)
+    unknown = {name: _value(name, raw) for name, raw in fields.items() if name not in _KNOWN}
+    message.unknown = unknown or None
+    return message
+
+
+def _read_fields(fields: Fields) -> Message:
+    """Read field by field what has values of other types than the document's, and say what is wrong."""
     known: dict[str, Any] = {
         "keys": _keys(fields),
         "payload_type": _one_of(fields, "payloadType", _PAYLOAD_TYPES),
@@ -131,9 +144,7 @@ _IDENTITY = {
     "event_source_id": "eventSourceId",
     "measure_producer_id": "measureProducerId",
 }
-
-
-Fields = dict[str, bytes]
+_KNOWN = frozenset((*_IDENTITY.values(), "keys", "measures", "payloadType", "eventAction"))
 
 
 def _fields(part: bytes) -> Fields:
