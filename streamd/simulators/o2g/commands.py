@@ -138,9 +138,9 @@ def delete_user(service: Service, login: str) -> None:
     service.exchange.flush()
 
 
-def administer(service: Service, what: str, *arguments: Any) -> None:
+def administer(service: Service, what: str, *arguments: Any, **more: Any) -> None:
     """Call an action of `Administration` that takes no user, such as `report`."""
-    getattr(service.stage.administration, what)(*arguments)
+    getattr(service.stage.administration, what)(*arguments, **more)
     service.exchange.flush()
 
 

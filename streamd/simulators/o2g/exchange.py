@@ -40,7 +40,7 @@ class Exchange:
         self.people = People(options.users, options.agents, options.pilots, wide_names=wide)
         self.asked_for: set[str] = set()
         self.linked = True
-        self.steps = 0
+        self._untold = 0
         self._outlet = outlet
         self._pending: list[Line] = []
         self._changed: dict[tuple[str, str], None] = {}
@@ -79,9 +79,10 @@ class Exchange:
         """Queue `event`; while the link is down it is lost, and only remembered as a change."""
         if not self.linked and package in _OVER_THE_LINK:
             self._changed[package, subject] = None
+            self._untold += 1
             return
         if package not in self.asked_for:
-            self.steps += 1
+            self._untold += not self.asked_for
             return
         if self.faults.has("extra-fields"):
             event = {**event, "vendorHint": {"build": 7}, "vendorFlag": "x"}
@@ -93,9 +94,12 @@ class Exchange:
         self._pending.append(line(package, subject, event))
 
     def flush(self) -> int:
-        """Hand what is queued to the outlet; return how many events that was, with those nobody wants."""
+        """Hand what is queued to the outlet; return how many events that was.
+
+        Those of a link that is down count, too, and all of them as long as nobody has asked for any.
+        """
         pending, self._pending = self._pending, []
-        count, self.steps = len(pending) + self.steps, 0
+        count, self._untold = len(pending) + self._untold, 0
         if pending and self.faults.has("shuffle-users"):
             pending = _interleave(pending, self.random)
         if pending:

@@ -15,6 +15,7 @@ from streamd.simulators.o2g.service import Service
 _TICK = 0.01  # seconds; at a high rate what falls into one tick goes out as one write
 _CHUNK = 500  # lines between two turns of the scheduler
 _ROOM = 2 * 1024 * 1024  # bytes that may wait for a channel when the rate is as fast as possible
+_LEAST = 0.1  # lines that a step counts as, though nobody asked for its events
 _OVER = object()
 _CATCH_UP = 1.0  # seconds: a process that was stopped does not make up for more
 
@@ -67,7 +68,7 @@ class Feed:
             self._begin()
             if not self._running:
                 return max(made, lines)
-            made += max(1, self._step(int(self._random.random() * len(self._running))))
+            made += max(_LEAST, self._step(int(self._random.random() * len(self._running))))
         return made
 
     def _step(self, place: int) -> int:

@@ -172,8 +172,9 @@ class O2gSimulator:
     def delete_user(self, login: str) -> None:
         commands.delete_user(self._service, login)
 
-    def administer(self, what: str, *arguments: Any) -> None:
-        commands.administer(self._service, what, *arguments)
+    def administer(self, what: str, *arguments: Any, **more: Any) -> None:
+        """Let an action of `Administration` happen that takes no user, such as ``report``."""
+        commands.administer(self._service, what, *arguments, **more)
 
     def connector_table(
         self, name: str = "o2g-sim", packages: Sequence[str] = ("telephony", "agent"), **more: str

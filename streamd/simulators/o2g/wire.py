@@ -64,7 +64,8 @@ def digest(event: Mapping[str, Any] | bytes) -> str:
     """Return 16 hex digits that are the same for an event on the wire and for streamd's `data` of it.
 
     Spelling of names (camelCase or snake_case), order of fields, false, null, empty values, `extra` as a
-    level of its own, numbers as text, dates and streamd's own words make no difference.
+    level of its own, an array inside an object of its name, numbers as text, dates and streamd's own words
+    make no difference.
     """
     found = msgspec.json.decode(event) if isinstance(event, bytes) else event
     return hashlib.blake2b(_canonical_json(_plain(found)), digest_size=8).hexdigest()
@@ -85,6 +86,8 @@ def _plain_object(value: Mapping[str, Any]) -> dict[str, Any]:
         if each is None or each is False or plain_name in _NOT_COMPARED or plain_name.endswith("date"):
             continue
         plain = _plain(each)
+        if isinstance(plain, dict) and plain.keys() == {plain_name}:
+            plain = plain[plain_name]  # skills and deviceStates: an object of one array, or the array
         if plain_name == "extra" and isinstance(plain, dict):
             found.update(plain)
         elif plain not in ([], {}):
