@@ -268,15 +268,17 @@ async def _outcome(session: Session, link: SessionLink) -> StreamdError:
     try:
         with trio.CancelScope() as link.running:
             await session.run(link)
-        link.raise_bug()
     except StreamdError as error:
+        link.raise_bug()
         return error
     except BaseExceptionGroup as group:
         expected, other = group.split(StreamdError)
         if other is not None:
             raise other from None
+        link.raise_bug()
         assert expected is not None
         return _weightiest(expected)
+    link.raise_bug()
     return StreamdError("the session returned although it should run until lost")
 
 

@@ -176,24 +176,26 @@ async def test_on_a_full_filesystem_the_ballast_lets_acknowledged_rows_leave_and
     spool = rig.spool(partitions=1)
     ballast = small_disk / "ballast"
     assert ballast.stat().st_size == 16 * 1024**2
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(spool.write)
+    async with trio.open_nursery() as writing:
+        writing.start_soon(spool.write)
         appender = Appender(spool)
         await appender.run(10)
         filler = fill_up(small_disk)
-        nursery.start_soon(appender.run, 2000)
-        await eventually(lambda: spool.disk_full)
-        assert not ballast.exists()
-        await eventually(lambda: len(appender.confirmed) > 100)  # by the ballast's room
-        read = 0
-        while spool.disk_full or read < 50:
-            rows = await spool.lane(TOPIC, 0).take()
-            read += len(numbers(rows))
-            spool.acknowledge(rows)
-            await spool.flush()
-        filler.unlink()
-        await eventually(lambda: len(appender.confirmed) > 500)
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as appending:
+            appending.start_soon(appender.run, 2000)
+            await eventually(lambda: spool.disk_full)
+            assert not ballast.exists()
+            await eventually(lambda: len(appender.confirmed) > 100)  # by the ballast's room
+            read = 0
+            while spool.disk_full or read < 50:
+                rows = await spool.lane(TOPIC, 0).take()
+                read += len(numbers(rows))
+                spool.acknowledge(rows)
+                await spool.flush()
+            filler.unlink()
+            await eventually(lambda: len(appender.confirmed) > 500)
+            appending.cancel_scope.cancel()
+        writing.cancel_scope.cancel()
     sequences = [int(each["sequence"]) for each in rig.events(TOPIC)]
     assert sequences == list(range(sequences[0], sequences[-1] + 1))
     rig.close()
