@@ -1,6 +1,7 @@
 """From frames to what is published: decode, apply privacy, normalise, merge. No I/O.
 
-Measured on the way of one message of 510 bytes with 15 measures: see tests/bench.
+Measured for a message of 510 bytes with 15 measures, 13 of them typed: decode 2.0, key text 0.5, event and
+typed copy 3.0, merge and state 3.7 CPU µs.
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ from streamd.connectors.avaya.protocol import Loss, Standing, backoff_seconds
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.stream import Stream
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
-from streamd.connectors.avaya.wire import AuthenticationResponse, decode
+from streamd.connectors.avaya.wire import AuthenticationResponse, authentication, decode
 from streamd.errors import Rejected, StreamdError, Transient
 from streamd.privacy import Privacy
+from streamd.redaction import STARS
 from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
 from streamd.transport.websocket import HandshakeRejected, LinkClosed, WebSocket, open_websocket
@@ -179,6 +180,10 @@ class ProducerSession:
             status, frames = await self._answered(websocket)
             loss = self._standing.on_authentication(status, monotonic())
             if loss is not None:
+                if loss.refused:
+                    # The frame without its token: the server calls it malformed.
+                    frame = authentication(subscription.subscription_id, STARS)
+                    self._ctx.log.error("authentication_refused", status=status, frame=frame)
                 return loss
             return await self._stream(link, websocket, subscription, frames)
         except LinkClosed as closed:

@@ -1,7 +1,8 @@
 """One confirmed connection: its tasks, from the first frame to the end of the link.
 
-Reading never waits for anything but the socket, for a client that stops reading stops answering pings and
-loses its subscription (contract, section 1.7): events go to the intake, word of the link to the herald.
+A client that stops reading stops answering pings and loses its subscription (contract, section 1.7). So
+the transport always reads, and what takes its messages waits for nothing but, briefly, for a spool that is
+behind: events go to the intake, word of the link to the herald.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from streamd.connectors.avaya.flow import Flow
 from streamd.connectors.avaya.herald import Herald
 from streamd.connectors.avaya.losses import ConnectionLost, lone_error
 from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
+from streamd.connectors.avaya.pace import Pace
 from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval
 from streamd.connectors.avaya.renewing import Renewer
 from streamd.connectors.avaya.rest import Subscription
@@ -58,6 +60,7 @@ class Stream:
         self._standing = standing
         self._may_force = may_force
         self._intake = Intake(ctx, link)
+        self._pace = Pace(self._intake)
         self._herald = Herald(link)
         self._renewer = Renewer(ctx, own, websocket, self._herald)
         rules = Rules(
@@ -111,7 +114,7 @@ class Stream:
         while True:
             for start in range(0, len(frames), FRAMES_AT_ONCE):
                 self._take(frames[start : start + FRAMES_AT_ONCE])
-                await trio.lowlevel.checkpoint()
+                await self._pace.wait()
             self._note_reached()
             try:
                 frames = await self._websocket.receive()
@@ -125,6 +128,7 @@ class Stream:
         received = self._ctx.clock.now()
         batch = self._flow.read(frames, received, self._snapshot, monotonic())
         self._intake.put_nowait(batch.items, batch.changes, received)
+        self._pace.note(received, len(batch.items))
         self._ctx.counters.count("messages", batch.messages)
         if self._snapshot.late > self._late:
             self._ctx.counters.count("initialising_after_live", self._snapshot.late - self._late)
@@ -149,9 +153,9 @@ class Stream:
     async def _watch_snapshot(self) -> None:
         while not self._snapshot.proven:
             await trio.sleep(self._snapshot.due(monotonic()))
-            facts = self._snapshot.tick(monotonic())
-            if facts:
-                self._on_snapshot(facts)
+            # While messages are in hand that were not looked at yet, the silence is ours and not Avaya's.
+            if not self._is_behind:
+                self._on_snapshot(self._snapshot.tick(monotonic()))
 
     def _on_snapshot(self, facts: list[Fact]) -> None:
         proof = next((fact for fact in facts if isinstance(fact, Proven)), None)

@@ -6,6 +6,7 @@ only if its id stands in our keyed state; one that merely looks like ours may be
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -19,7 +20,7 @@ from streamd.connectors.avaya.config import AvayaConfig
 from streamd.connectors.avaya.protocol import Next, judge_subscription, needs_check
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.wire import authentication
-from streamd.errors import Rejected, Transient
+from streamd.errors import Rejected, StreamdError, Transient
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 15.0
 _URGENT = 0.1  # of its life
@@ -172,12 +173,20 @@ class OwnSubscription:
         except Transient:
             # The outcome is unknown: what the server made all the same expires by itself.
             if self._ctx.config.single_owner:
-                await self._account.sweep(self._extensions, created_after=sent_at)
+                await self._sweep(sent_at)
             raise
         self._kept = Kept(subscription.subscription_id, self._extensions)
         await self._ctx.append([], {self._name: msgspec.json.encode(self._kept)})
         self._ctx.log.info("subscription_created", producer=self.producer, status=subscription.status)
         return subscription
+
+    async def _sweep(self, sent_at: datetime) -> None:
+        try:
+            deleted = await self._account.sweep(self._extensions, created_after=sent_at)
+        except StreamdError as error:
+            self._ctx.log.warning("sweep_failed", producer=self.producer, reason=str(error))
+        else:
+            self._ctx.log.info("subscriptions_swept", producer=self.producer, deleted=deleted)
 
     async def _activated(self, subscription: Subscription | None) -> bool:
         """Wait for ACTIVE, renewing what is INACTIVE; False at the limit, or when it has vanished."""

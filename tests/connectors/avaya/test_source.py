@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.config import PrivacyConfig
+from streamd.config import PrivacyConfig, Secret
+from streamd.connectors.avaya.source import probe
+from streamd.errors import Rejected, Transient
 from streamd.simulators.avaya import AvayaOptions, open_avaya_simulator
 
 QUEUE = "Queue_itd_1.0.0"
 AGENT = "Agent_itd_1.0.0"
 
 
-def options(**changes: Any) -> AvayaOptions:
-    return AvayaOptions(**{"keys": 30, "producers": (QUEUE, AGENT), **changes})
+def options(*faults: str, **changes: Any) -> AvayaOptions:
+    return AvayaOptions(**{"keys": 30, "producers": (QUEUE, AGENT), "faults": frozenset(faults), **changes})
 
 
 async def test_the_snapshot_and_the_live_data_come_out_as_avayas_own_table(system: Any, truth: Any) -> None:
@@ -148,3 +150,30 @@ async def test_privacy_rules_apply_before_anything_is_published_or_kept(
                 assert "agentFirstName" not in measures
                 assert measures["agentLoginId"] == "***"
             assert {row["agentLoginId"] for row in running.table().values()} == {"***"}
+
+
+@pytest.mark.parametrize("engine", ["trio-websocket", "sans-io"])
+async def test_a_snapshot_larger_than_the_intake_is_waited_for_and_not_dropped(
+    system: Any, truth: Any, engine: str
+) -> None:
+    async with system(options(keys=12_000, log=False), websocket_engine=engine) as (simulator, running):
+        await running.until(lambda: running.tally["messages"] >= 12_000, 60.0)
+        await running.until_state("live", 30.0)
+        assert running.tally["dropped_events"] == 0
+        assert running.table() == truth(simulator, QUEUE)
+
+
+async def test_the_probe_logs_in_and_knows_the_producers(quick: Any, bench: Any) -> None:
+    async with open_avaya_simulator(options()) as simulator, bench(quick(simulator.base_url)) as running:
+        await probe(running.runtime)
+        running.runtime.config = quick(simulator.base_url, measure_producers=["Queue_ITD_1.0.0"])
+        with pytest.raises(
+            Rejected, match=r"Queue_ITD_1\.0\.0 is not in the catalogue, which has Queue_itd_1"
+        ):
+            await probe(running.runtime)
+        running.runtime.config = quick(simulator.base_url, appkey=Secret("wrong-appkey"))
+        with pytest.raises(Rejected, match="401"):
+            await probe(running.runtime)
+        running.runtime.config = quick("http://127.0.0.1:1")
+        with pytest.raises(Transient):
+            await probe(running.runtime)

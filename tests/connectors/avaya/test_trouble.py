@@ -198,6 +198,16 @@ async def test_expiry_that_closes_the_socket_is_survived(system: Any) -> None:
         await running.until(lambda: "recovered" in running.moments())
 
 
+async def test_a_subscription_that_became_inactive_for_want_of_pings_is_renewed_and_used_again(
+    system: Any,
+) -> None:
+    async with system(options("ping-interval=1"), ping_interval_seconds=60.0) as (simulator, running):
+        await running.until_state("live")
+        await running.until(lambda: "recovered" in running.moments())
+        assert calls(simulator, "POST", ":renew") >= 1
+        assert calls(simulator, "POST", "/subscriptions") == 1
+
+
 async def test_a_half_open_line_is_noticed_and_its_gap_begins_before_it_went_dead(
     bench: Any, quick: Any
 ) -> None:

@@ -1,0 +1,88 @@
+"""A burst waits for the spool, but not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+import trio
+
+from streamd.clock import SystemClock
+from streamd.connectors.avaya.pace import MOST_UNCOMMITTED, Pace
+from streamd.intake import Intake
+from streamd.model import State, Stream
+
+STREAM = Stream("avaya", "measures.state", "compact")
+
+
+class Gate:
+    """A context whose spool takes nothing until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = trio.Event()
+        self.clock = SystemClock()
+        self.log = structlog.get_logger()
+
+    async def append(self, items: Sequence[Any], changes: Mapping[str, bytes | None]) -> None:
+        await self.opened.wait()
+
+
+def states(count: int, at: datetime) -> list[State]:
+    return [State(STREAM, STREAM, str(number), "x", None, at) for number in range(count)]
+
+
+async def put(intake: Intake, pace: Pace, count: int) -> None:
+    at = datetime.now(UTC)
+    intake.put_nowait(states(count, at), {}, at)
+    pace.note(at, count)
+
+
+async def test_a_burst_goes_on_once_the_spool_has_caught_up(nursery: trio.Nursery) -> None:
+    gate = Gate()
+    intake = Intake(gate, None)  # type: ignore[arg-type]
+    nursery.start_soon(intake.run)
+    pace = Pace(intake)
+    await put(intake, pace, MOST_UNCOMMITTED + 1)
+    waited = trio.Event()
+
+    async def wait() -> None:
+        await pace.wait()
+        waited.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(0.1)
+    assert not waited.is_set()
+    gate.opened.set()
+    with trio.fail_after(1):
+        await waited.wait()
+
+
+async def test_what_is_within_bounds_does_not_wait(nursery: trio.Nursery) -> None:
+    gate = Gate()
+    intake = Intake(gate, None)  # type: ignore[arg-type]
+    nursery.start_soon(intake.run)
+    pace = Pace(intake)
+    await put(intake, pace, MOST_UNCOMMITTED)
+    with trio.fail_after(0.2):
+        await pace.wait()
+    gate.opened.set()
+
+
+async def test_a_spool_that_is_stuck_is_waited_for_only_once(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.connectors.avaya.pace.PATIENCE_SECONDS", 0.1)
+    gate = Gate()
+    intake = Intake(gate, None)  # type: ignore[arg-type]
+    nursery.start_soon(intake.run)
+    pace = Pace(intake)
+    await put(intake, pace, MOST_UNCOMMITTED + 1)
+    with trio.fail_after(2):
+        await pace.wait()
+    await put(intake, pace, 1)
+    with trio.fail_after(0.2):
+        await pace.wait()
+    gate.opened.set()
