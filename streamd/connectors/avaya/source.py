@@ -164,13 +164,15 @@ class ProducerSession:
 
     async def _subscription(self) -> Subscription:
         """Do what the last loss asked for, then give a subscription that is ACTIVE."""
-        wanted, self._next = self._next, Loss("nothing happened")
+        wanted = self._next
         check = wanted.check
         if wanted.recreate:
             await self._own.delete()
         if wanted.renew and self._own.is_known:
             check = await self._own.renew() is not Renewal.DONE
-        return await self._own.ready(self._seen_alive_at, check=check)
+        subscription = await self._own.ready(self._seen_alive_at, check=check)
+        self._next = Loss("nothing happened")  # only now: a call that failed is to be made again
+        return subscription
 
     async def _converse(
         self, link: Link, websocket: WebSocket, subscription: Subscription, frame: str

@@ -126,6 +126,14 @@ async def test_an_unknown_subscription_is_looked_up_and_not_recreated(system: An
         )
 
 
+async def test_what_an_answer_asked_for_is_still_done_after_a_call_that_failed(system: Any) -> None:
+    faults = ("unknown-subscription=1", "error-500:get=2")
+    async with system(options(*faults)) as (simulator, running):
+        await running.until_state("live")
+        looks = [each.status for each in simulator.requests if "/subscriptions/" in each.path]
+        assert looks == [500, 500, 200]
+
+
 async def test_a_refused_access_token_is_fetched_once_and_retried_once(system: Any) -> None:
     async with system(options("token-401:create=1")) as (simulator, running):
         await running.until_state("live")
