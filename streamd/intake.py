@@ -19,6 +19,9 @@ from streamd.model import Event, State, Stream
 MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
 _KIND = "overflow"
 _FLUSH_SECONDS = 2.0
+# From one append to the next. Each is a commit, and a Kafka batch for every partition that it reaches:
+# without a pause, 1,000 messages a second make 160 commits and 950 batches, for 1.5 times the CPU.
+BEAT_SECONDS = 0.02
 
 
 class _Hole:
@@ -49,10 +52,13 @@ class _Hole:
 class Intake:
     """The buffer of one session, in the order of `put_nowait`; dropped events leave a gap behind."""
 
-    def __init__(self, ctx: Context[Any], link: Link, most: int = MOST_ITEMS) -> None:
+    def __init__(
+        self, ctx: Context[Any], link: Link, most: int = MOST_ITEMS, beat_seconds: float = BEAT_SECONDS
+    ) -> None:
         self._ctx = ctx
         self._link = link
         self._most = most
+        self._beat_seconds = beat_seconds
         self._items: list[Item] = []
         self._changes: dict[str, bytes | None] = {}
         self._held: dict[tuple[Stream, str], State] = {}
@@ -153,13 +159,16 @@ class Intake:
         return self._oldest is not None or self._hole is not None or self._in_hand > 0
 
     async def _pump(self) -> None:
+        """Append what is here, for ever: what comes alone at once, what follows within a beat together."""
         while True:
             await self._work.wait()
             self._work = trio.Event()
+            beat = trio.current_time() + self._beat_seconds
             self._in_hand += 1
             await self._append()
             self._in_hand -= 1
             self._note_idle()
+            await trio.sleep_until(beat)
 
     async def _append(self) -> None:
         """Append all that is here, in order; what ends this early leaves `proof` where it is."""

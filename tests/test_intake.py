@@ -35,13 +35,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 class Bench:
     """An intake on a real link, runtime and spool; its share of the spool can be taken and given back."""
 
-    def __init__(self, rig: Rig, spool: Spool, most: int) -> None:
+    def __init__(self, rig: Rig, spool: Spool, most: int, beat_seconds: float) -> None:
         self.rig = rig
         self.spool = spool
         self.record = Record()
         self.runtime: Runtime = runtime(spool, self.record, rig.clock)
         self.link: Link = SessionLink(self.runtime, Script())
-        self.intake = Intake(self.runtime, self.link, most)
+        self.intake = Intake(self.runtime, self.link, most, beat_seconds)
 
     def stick(self) -> None:
         self.spool.usage("emea").share = 0
@@ -61,19 +61,19 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(rig: Rig, most: int) -> AsyncIterator[Bench]:
+async def bench(rig: Rig, most: int, beat_seconds: float = 0.0) -> AsyncIterator[Bench]:
     """Yield an intake with its spool at work; `run` is the test's to start."""
     spool = rig.spool(partitions=1)
     async with trio.open_nursery() as writing:
         writing.start_soon(spool.write)
-        yield Bench(rig, spool, most)
+        yield Bench(rig, spool, most, beat_seconds)
         writing.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def pumping(rig: Rig, most: int) -> AsyncIterator[Bench]:
+async def pumping(rig: Rig, most: int, beat_seconds: float = 0.0) -> AsyncIterator[Bench]:
     """Yield an intake that runs, on a spool at work."""
-    async with bench(rig, most) as on, trio.open_nursery() as session:
+    async with bench(rig, most, beat_seconds) as on, trio.open_nursery() as session:
         session.start_soon(on.intake.run)
         yield on
         session.cancel_scope.cancel()
@@ -106,6 +106,22 @@ async def test_what_is_put_is_committed_in_its_order_with_its_changes(
         assert on.committed() == list(range(300))
         assert on.spool.state("emea", "last") == b"297"
         assert on.intake.proof(LATER) == LATER
+
+
+async def test_what_comes_alone_is_committed_at_once_and_what_follows_within_a_beat_together(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with pumping(rig, 1000, beat_seconds=0.02) as on:
+        on.put(event(0), at=at(0))
+        await eventually(lambda: on.committed() == [0])
+        for number in (1, 2, 3):
+            on.put(event(number), at=at(number))
+            await trio.testing.wait_all_tasks_blocked()
+        assert on.committed() == [0]
+        commits = on.spool.commits
+        mock_clock.jump(0.02)
+        await eventually(lambda: on.committed() == [0, 1, 2, 3])
+        assert on.spool.commits == commits + 1
 
 
 async def test_an_overflow_is_one_gap_around_what_was_dropped_with_its_count_and_declared_while_stuck(
