@@ -14,7 +14,7 @@ import httpx
 import trio
 
 from tests.bench.kafka import LOG_APPEND, PARTITIONS, Topics
-from tests.bench.processes import Child, Used, resident_mib, used
+from tests.bench.processes import Child, Used, is_running, resident_mib, used
 from tests.daemon import DaemonProcess
 from tests.kafka.cluster import KafkaCluster
 
@@ -120,6 +120,8 @@ class Bench:
         deadline = time.monotonic() + seconds
         reason: object = "not yet"
         while time.monotonic() < deadline:
+            if not is_running(self.pid):
+                raise RuntimeError(f"streamd has ended\n{self.daemon.tail()}")
             try:
                 if done():
                     return

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from tests.kafka.choice import NAMED, choose
 from tests.kafka.cluster import KafkaCluster, open_kafka_cluster
+from tests.kafka.reader import PASSING
 
 PARTITIONS = 6
+# Just after a topic was made the broker may know less of it than its controller.
+_PASSING = PASSING | {KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH}
 LOG_APPEND = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -30,8 +33,13 @@ class Topics:
         if topic not in known:
             return 0
         latest = {TopicPartition(topic, number): OffsetSpec.latest() for number in known[topic].partitions}
-        futures = self._admin.list_offsets(latest, request_timeout=10)
-        return sum(future.result().offset for future in futures.values())
+        while True:
+            futures = self._admin.list_offsets(latest, request_timeout=10).values()
+            try:
+                return sum(future.result().offset for future in futures)
+            except KafkaException as refused:
+                if refused.args[0].code() not in _PASSING:
+                    raise
 
 
 @contextmanager

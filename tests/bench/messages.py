@@ -1,4 +1,4 @@
-"""The contract's agent message (seed 001, example 2; about 560 bytes) as websocket frames that are told apart.
+"""The contract's agent message (seed 001, example 2; about 560 bytes) in websocket frames that are told apart.
 
 Every message carries when it was sent, in `idleTimeDuration` (a DURATION, which no catalogue types, in
 microseconds since 1970), and so does each Kafka record that it becomes: `sent_at` finds it in either.
@@ -52,7 +52,7 @@ def sent_at(value: bytes) -> float | None:
 
 
 def frame(payload: bytes) -> bytes:
-    """Put a payload of at most 65,535 bytes into one text frame, unmasked as a server's are (RFC 6455, 5.2)."""
+    """Put a payload of at most 65,535 bytes into one text frame, as a server does (RFC 6455, 5.2)."""
     length = len(payload)
     return (bytes((0x81, length)) if length < 126 else b"\x81\x7e" + length.to_bytes(2, "big")) + payload
 

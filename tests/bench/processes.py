@@ -75,6 +75,11 @@ def used(pid: int) -> Used:
     return Used(int(fields[11]) / _TICKS, int(fields[12]) / _TICKS)
 
 
+def is_running(pid: int) -> bool:
+    """Tell whether a process of ours has not ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 def resident_mib(pid: int) -> float:
     """Give the MiB of memory that a process has in RAM (VmRSS)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -83,10 +88,10 @@ def resident_mib(pid: int) -> float:
     raise ProcessLookupError(pid)
 
 
-def threads(pid: int) -> dict[str, float]:
-    """Give the CPU seconds of each thread, by name and id."""
+def threads(pid: int) -> dict[int, tuple[str, float]]:
+    """Give the name and CPU seconds of each thread, by its id."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         nanoseconds = int((task / "schedstat").read_text().split()[0])
-        found[f"{(task / 'comm').read_text().strip()}/{task.name}"] = nanoseconds / 1e9
+        found[int(task.name)] = ((task / "comm").read_text().strip(), nanoseconds / 1e9)
     return found
