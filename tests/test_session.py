@@ -241,14 +241,15 @@ async def test_the_gap_of_a_loss_begins_at_the_last_proof_of_life_not_at_its_det
     assert gaps(rig)[2][1]["from"] == told(at(3))
 
 
-async def test_a_proof_from_before_the_connection_is_never_needed_and_none_never_reaches_beyond_it(
-    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+@pytest.mark.parametrize("proof", [None, at(-100)], ids=["none", "from before"])
+async def test_without_a_proof_since_the_connection_its_gap_begins_where_that_did(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, proof: datetime | None
 ) -> None:
     over = trio.Event()
 
     async def proves_nothing(link: Link) -> None:
         mock_clock.jump(5)
-        link.prove_with(lambda: None)
+        link.prove_with(lambda: proof)
         await link.connected(at(4))
         await over.wait()
         raise Transient("lost")
@@ -381,13 +382,14 @@ async def test_nothing_is_claimed_complete_before_every_session_has_declared_wha
 # -- errors of every kind
 
 
+@pytest.mark.parametrize("order", [1, -1])
 async def test_what_a_session_s_nursery_wraps_is_understood(
-    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, order: int
 ) -> None:
     async def both(link: Link) -> None:
-        async with trio.open_nursery() as outer, trio.open_nursery() as inner:
-            inner.start_soon(fails(Transient("reset")), link)
-            outer.start_soon(fails(Rejected("wrong password")), link)
+        errors = [Transient("reset"), RateLimited("slow", retry_after=9), Rejected("wrong password")]
+        inner = ExceptionGroup("", [errors[0], errors[1]])
+        raise ExceptionGroup("", [inner, errors[2]][::order])
 
     spool = rig.spool()
     work = runtime(spool, record, rig.clock, Script(both))
@@ -444,13 +446,15 @@ async def test_a_session_that_keeps_crashing_is_parked_once_and_probed_alone(
     assert moments(rig).count("parked") == 1
 
 
+@pytest.mark.parametrize("bugs", [0, 1])
 async def test_a_link_that_is_lost_in_the_moment_of_a_stop_stops_in_peace(
-    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, bugs: int
 ) -> None:
     async def ends_badly(link: Link) -> None:
         async with trio.open_nursery() as nursery:
-            for error in (Transient("broken while closing"), ZeroDivisionError("bug while closing")):
-                nursery.start_soon(ended_by, error)
+            nursery.start_soon(ended_by, Transient("broken while closing"))
+            for _ in range(bugs):
+                nursery.start_soon(ended_by, ZeroDivisionError("bug while closing"))
 
     async def ended_by(error: Exception) -> None:
         async with trio.open_nursery() as nursery:
@@ -467,3 +471,4 @@ async def test_a_link_that_is_lost_in_the_moment_of_a_stop_stops_in_peace(
         await eventually(lambda: script.runs)
         await trio.testing.wait_all_tasks_blocked()
     assert moments(rig)[-1] == "stopped"
+    assert record.counts["crashes"] == bugs

@@ -68,10 +68,11 @@ async def test_a_change_of_state_alone_waits_for_no_room(rig: Rig, nursery: trio
 
 async def test_a_larger_share_lets_those_go_on_who_wait(rig: Rig, nursery: trio.Nursery) -> None:
     spool = await filled(rig, nursery, 250_000)
-    async with trio.open_nursery() as waiting:
-        waiting.start_soon(spool.append, ORIGIN, [big(99)], {})
-        await trio.testing.wait_all_tasks_blocked()
-        spool.usage("emea").share = 1_000_000
+    with trio.fail_after(5):
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(spool.append, ORIGIN, [big(99)], {})
+            await trio.testing.wait_all_tasks_blocked()
+            spool.usage("emea").share = 1_000_000
 
 
 async def test_streamd_s_own_events_have_a_reserve_and_are_woken_from_beyond_it(
@@ -79,13 +80,14 @@ async def test_streamd_s_own_events_have_a_reserve_and_are_woken_from_beyond_it(
 ) -> None:
     spool = await filled(rig, nursery, 250_000)
     await spool.append(ORIGIN, [big(0)], {}, own=True)
-    async with trio.open_nursery() as waiting:
-        spool.usage("emea").bytes += RESERVE_BYTES
-        waiting.start_soon(lambda: spool.append(ORIGIN, [event(1)], {}, own=True))
-        await trio.testing.wait_all_tasks_blocked()
-        assert spool.usage("emea").waiting
-        spool.usage("emea").bytes -= RESERVE_BYTES - 150_000  # other rows of the reserve have left
-        spool.acknowledge((await spool.lane(TOPIC, 0).take())[:1])
+    with trio.fail_after(5):
+        async with trio.open_nursery() as waiting:
+            spool.usage("emea").bytes += RESERVE_BYTES
+            waiting.start_soon(lambda: spool.append(ORIGIN, [event(1)], {}, own=True))
+            await trio.testing.wait_all_tasks_blocked()
+            assert spool.usage("emea").waiting
+            spool.usage("emea").bytes -= RESERVE_BYTES - 150_000  # other rows of the reserve have left
+            spool.acknowledge((await spool.lane(TOPIC, 0).take())[:1])
     assert spool.usage("emea").bytes > spool.usage("emea").share  # it did not need to fall below the share
 
 
