@@ -8,7 +8,7 @@ full, events are dropped and declared as a gap, while states are kept, the lates
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import trio
@@ -22,10 +22,12 @@ _FLUSH_SECONDS = 2.0
 # From one append to the next. Each is a commit, and a Kafka batch for every partition that it reaches:
 # without a pause, 1,000 messages a second make 160 commits and 950 batches, for 1.5 times the CPU.
 BEAT_SECONDS = 0.02
+# What is received now was sent up to so long before, and a gap speaks of what the vendor sent.
+UNDERWAY_SECONDS = 0.5
 
 
 class _Hole:
-    """Events that were dropped: received after `since`, and not after `until`.
+    """Events that were dropped: sent after `since`, and received not after `until`.
 
     It is `over` once everything is kept again and the states that it held back are committed. One hole
     lasts through several fillings of the buffer, until the pump has caught up.
@@ -53,12 +55,18 @@ class Intake:
     """The buffer of one session, in the order of `put_nowait`; dropped events leave a gap behind."""
 
     def __init__(
-        self, ctx: Context[Any], link: Link, most: int = MOST_ITEMS, beat_seconds: float = BEAT_SECONDS
+        self,
+        ctx: Context[Any],
+        link: Link,
+        most: int = MOST_ITEMS,
+        beat_seconds: float = BEAT_SECONDS,
+        underway_seconds: float = UNDERWAY_SECONDS,
     ) -> None:
         self._ctx = ctx
         self._link = link
         self._most = most
         self._beat_seconds = beat_seconds
+        self._underway = timedelta(seconds=underway_seconds)
         self._items: list[Item] = []
         self._changes: dict[str, bytes | None] = {}
         self._held: dict[tuple[Stream, str], State] = {}
@@ -105,7 +113,7 @@ class Intake:
                 self._held[item.stream, item.key] = item
         if events:
             if self._hole is None:
-                self._hole = _Hole(min(self._kept_until or at, at))
+                self._hole = _Hole(min(self._kept_until or at, at) - self._underway)
                 self._overflowed.set()
             self._hole.drop(events, at)
             self._ctx.counters.count("dropped_events", events)
@@ -210,15 +218,21 @@ class Intake:
             self._idle.set()
 
     def proof(self, transport: datetime | None) -> datetime | None:
-        """Give the latest instant before which all that was received is committed or in a declared gap.
+        """Give the latest instant before which all that was sent is committed or in a declared gap.
 
         `transport`: the instant before which all that the vendor sent has been put here.
         """
         if transport is None:
             return None
-        bounds = [transport, *self._uncommitted]
-        if self._oldest is not None:
-            bounds.append(self._oldest)
+        bounds = [transport]
+        if self.waiting_since is not None:
+            bounds.append(self.waiting_since - self._underway)
         if self._hole is not None and not self._hole.declared:
             bounds.append(self._hole.since)
         return min(bounds)
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """Give when the oldest was received of what is here and not committed; None: there is nothing."""
+        here = self._uncommitted if self._oldest is None else [*self._uncommitted, self._oldest]
+        return min(here, default=None)

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from streamd.connector import Item, Link
-from streamd.intake import Intake
+from streamd.intake import UNDERWAY_SECONDS, Intake
 from streamd.model import Event
 from streamd.runtime import Runtime
 from streamd.session import SessionLink
@@ -41,7 +41,7 @@ class Bench:
         self.record = Record()
         self.runtime: Runtime = runtime(spool, self.record, rig.clock)
         self.link: Link = SessionLink(self.runtime, Script())
-        self.intake = Intake(self.runtime, self.link, most, beat_seconds)
+        self.intake = Intake(self.runtime, self.link, most, beat_seconds, underway_seconds=0.0)
 
     def stick(self) -> None:
         self.spool.usage("emea").share = 0
@@ -301,3 +301,13 @@ async def test_an_append_that_fails_ends_the_run_and_holds_the_proof_back(
         assert caught.value.split(TypeError)[1] is None
         assert on.intake.proof(LATER) == at(1)
         assert isinstance(bad, Event)
+
+
+async def test_what_is_not_committed_was_sent_before_it_was_received(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with bench(rig, 1) as on:
+        intake = Intake(on.runtime, on.link, 1)
+        for number in range(2):
+            intake.put_nowait([event(number)], {}, at(number))
+        assert intake.proof(LATER) == at(-UNDERWAY_SECONDS)

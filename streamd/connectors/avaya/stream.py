@@ -200,8 +200,7 @@ class Stream:
 
     async def _completed(self, at: datetime, rule: Rule, proven: bool, keys: int) -> None:
         """Report the end of the snapshot, once all that was read before it is committed."""
-        just_after = at + timedelta(microseconds=1)
-        while (self._intake.proof(just_after) or just_after) < just_after:  # noqa: ASYNC110 - no event for it
+        while (since := self._intake.waiting_since) is not None and since <= at:  # noqa: ASYNC110 - no event
             await trio.sleep(0.02)
         await self._herald.link.snapshot_completed(proven=proven, rule=rule, keys=keys)
 
