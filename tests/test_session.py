@@ -78,7 +78,13 @@ async def running(spool: Spool, *runtimes: Runtime) -> AsyncIterator[trio.Cancel
         async with trio.open_nursery() as connectors:
             for each in runtimes:
                 connectors.start_soon(each.run)
-            yield connectors.cancel_scope
+            try:
+                yield connectors.cancel_scope
+            except BaseException:
+                clock = trio.lowlevel.current_clock()
+                assert isinstance(clock, trio.testing.MockClock)
+                clock.autojump_threshold = 0.01  # a test that fails does not wait for its deadlines
+                raise
             connectors.cancel_scope.cancel()
         core.cancel_scope.cancel()
 
@@ -173,6 +179,30 @@ async def test_waits_begin_with_the_shortest_only_after_sixty_healthy_seconds(
         mock_clock.jump(1.01)
         await settled(spool)
         assert script.runs == (7 if again else 6)  # the sixth wait is 32 s
+
+
+async def test_a_refusal_is_tried_again_after_five_minutes_then_slower_and_at_once_after_a_nudge(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    script = Script(*[fails(Rejected("wrong password"))] * 5)
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, script)
+    async with running(spool, work):
+        for tries, wait in enumerate((300, 900, 3600), start=1):
+            await settled(spool)
+            mock_clock.jump(wait - 1)
+            await settled(spool)
+            assert script.runs == tries
+            mock_clock.jump(1.01)
+            await eventually(lambda tries=tries: script.runs == tries + 1)
+        await settled(spool)
+        work.nudge.give()
+        await eventually(lambda: script.runs == 5)
+        await settled(spool)
+        mock_clock.jump(301)
+        await eventually(lambda: script.runs == 6)
+    assert moments(rig).count("refused") == 1
+    assert record.times("link_refused") == 1
 
 
 # -- what is told

@@ -65,11 +65,19 @@ def lost_tables(path: Path, table: str = "meta") -> None:
     other.close()
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [garbage_header, truncated, flipped_pages, another_database, lost_tables],
-    ids=lambda f: f.__name__,
-)
+def one_page_of_an_index(path: Path) -> None:
+    database = sqlite3.connect(path)
+    (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name='rows_by_lane'").fetchone()
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096 + 8)
+        file.write(b"\xff" * 64)
+
+
+DAMAGES = [garbage_header, truncated, flipped_pages, one_page_of_an_index, another_database, lost_tables]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 async def test_a_damaged_file_is_set_aside_under_a_name_that_tells_when_and_a_new_epoch_begins(
     rig: Rig, damage: Callable[[Path], None]
 ) -> None:
