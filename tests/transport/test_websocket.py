@@ -184,6 +184,33 @@ async def test_bytes_prove_life_where_the_pong_is_late(connect, serve, wire):
             await link.ping(0.1)
 
 
+async def test_a_peer_that_answers_no_ping_is_pinged_again_and_again_while_it_sends(connect, serve, wire):
+    pings = []
+    enough = trio.Event()
+
+    async def script(stream):
+        await wire.upgrade(stream)
+        while len(pings) < 3:
+            pings.append(await wire.read_frame(stream))
+            await stream.send_all(wire.text(b"data"))
+        enough.set()
+        await trio.sleep_forever()
+
+    async with connect(await serve(script)) as link, trio.open_nursery() as reader:
+        reader.start_soon(receive_for_ever, link)
+        with trio.fail_after(PROMPT):
+            for _ in range(3):
+                await link.ping(0.1)
+            await enough.wait()
+        reader.cancel_scope.cancel()
+    assert len({payload for _, payload in pings}) == 3
+
+
+async def receive_for_ever(link):
+    while True:
+        await link.receive()
+
+
 async def test_the_end_of_the_link_ends_a_waiting_ping(connect, serve, wire):
     async def script(stream):
         await wire.upgrade(stream)

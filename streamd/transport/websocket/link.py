@@ -73,6 +73,7 @@ class Engine(Protocol):
 class _Ping(Struct):
     sent_at: float
     answered: trio.Event
+    waiting: trio.CancelScope
 
 
 class Link:
@@ -111,9 +112,8 @@ class Link:
 
     async def ping(self, timeout: float) -> float:  # noqa: ASYNC109 -- see WebSocket.ping
         self._raise_if_ended()
-        # A pong that is late stays awaited: one ping is under way at a time, however slow the peer is.
         if self._ping is None:
-            self._ping = _Ping(monotonic(), trio.Event())
+            self._ping = _Ping(monotonic(), trio.Event(), trio.CancelScope())
             self._nursery.start_soon(self._await_pong, self._ping)
         ping, asked_at = self._ping, monotonic()
         with trio.move_on_after(timeout):
@@ -121,6 +121,10 @@ class Link:
             self._raise_if_ended()
             return monotonic() - ping.sent_at
         if self._watch.last_bytes_at > asked_at:
+            # Forgotten, for the next one must go out: the vendor may count pings and never answer them.
+            if self._ping is ping:
+                self._ping = None
+            ping.waiting.cancel()
             return monotonic() - ping.sent_at
         raise Transient(f"no pong and no other byte within {timeout:g} s")
 
@@ -152,11 +156,13 @@ class Link:
                 self._end(closed)
 
     async def _await_pong(self, ping: _Ping) -> None:
-        try:
-            await self._engine.ping()
-        except LinkClosed as error:
-            self._end(error.closed)
-        self._ping = None
+        with ping.waiting:
+            try:
+                await self._engine.ping()
+            except LinkClosed as error:
+                self._end(error.closed)
+        if self._ping is ping:
+            self._ping = None
         ping.answered.set()
 
     def _end(self, closed: Closed) -> None:
