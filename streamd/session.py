@@ -304,11 +304,11 @@ async def _wait_refused(
 async def _wait_lost(
     error: Transient, wait: float, session: Session, link: SessionLink, runtime: Runtime
 ) -> None:
-    """Wait before the next try: one line in the log at the loss, one at the recovery."""
+    """Wait before the next try, or until an operator's nudge: one line in the log at the loss."""
     if not _is(runtime, session, "lost", "refused", "parked"):
         runtime.log.warning("link_lost", session=session.name, reason=error.reason)
     await link.lost(error.reason)
-    await trio.sleep(wait)
+    await runtime.nudge.wait(wait)
 
 
 def _is(runtime: Runtime, session: Session, *states: ConnectorState) -> bool:

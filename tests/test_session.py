@@ -152,6 +152,20 @@ async def test_what_the_server_says_about_the_wait_wins(
         await eventually(lambda: script.runs == 3)
 
 
+@pytest.mark.parametrize("error", [Transient("busy", retry_after=900), Rejected("wrong password")])
+async def test_an_operator_s_nudge_ends_every_wait(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, error: Exception
+) -> None:
+    script = Script(fails(error))
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, script)
+    async with running(spool, work):
+        await eventually(lambda: script.runs == 1)
+        await settled(spool)
+        work.nudge.give()
+        await eventually(lambda: script.runs == 2)
+
+
 @pytest.mark.parametrize(("held", "again"), [(59, False), (61, True)])
 async def test_waits_begin_with_the_shortest_only_after_sixty_healthy_seconds(
     rig: Rig,
