@@ -44,5 +44,6 @@ class O2gDemo:
 @asynccontextmanager
 async def open_demo(rate: float) -> AsyncIterator[O2gDemo]:
     """Simulate one server at `rate` lines a second until the block is left."""
-    async with open_o2g_simulator(O2gOptions(rate=rate)) as simulator:
+    options = O2gOptions(rate=rate, password="simulated-secret")  # noqa: S106 - the demo's own
+    async with open_o2g_simulator(options) as simulator:
         yield O2gDemo(simulator)

@@ -1,0 +1,292 @@
+"""The calls of all monitored users: what each user's events add up to, and which a snapshot lacks.
+
+A snapshot and the live events race, and nothing on the wire orders them (vendors/o2g.md, 1.8 and section 5,
+12). So a snapshot's view of a call takes the changes again that came since the channel was opened: they are
+idempotent in their order, whether it was taken before or after them. It does not bring back a call that was
+removed since, nor touch one that began since, of which the events say all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from streamd.connectors.o2g.entities import Call, Leg, Participant
+from streamd.connectors.o2g.normalise import call_state_of, removal
+from streamd.connectors.o2g.telephony import (
+    CallCreated,
+    CallModified,
+    CallRemoved,
+    CallStateData,
+    Reason,
+    UserSnapshot,
+    call_state,
+)
+from streamd.keyed_set import KeyedSet
+from streamd.model import Event, Phase, State
+
+Items = list[Event | State]
+Changes = MutableMapping[str, bytes | None]
+T = TypeVar("T", Leg, Participant)
+
+PREFIX = "call/"
+_decode_name = msgspec.json.Decoder(tuple[str, str]).decode
+
+
+class Row(Struct):
+    """One call of one user. `data` is None after a restart, until something is heard of it.
+
+    `whole`: `data` stands on a snapshot of this session, or on the call's beginning. `since`: while it does
+    not, the changes that came since the channel was opened.
+    """
+
+    data: CallStateData | None = None
+    whole: bool = False
+    since: list[CallModified] = field(default_factory=list)
+
+
+class UserCalls:
+    """The calls of one user; `awaited` from the opening of a channel until his snapshot comes."""
+
+    def __init__(self, refs: Iterable[str] = ()) -> None:
+        self.rows: dict[str, Row] = {ref: Row() for ref in refs}
+        self.known = KeyedSet(self.rows)
+        self.awaited = False
+        self.removed: set[str] = set()
+
+    def begin(self, *, awaited: bool) -> None:
+        self.known.begin()
+        self.awaited = awaited
+        self.removed.clear()
+        for row in self.rows.values():
+            row.whole = False
+            row.since = []
+
+
+class Calls:
+    """All calls over the life of a session; the keyed state has one name for each.
+
+    Every method appends what is to be published to `items`, and changes of the keyed state to `changes`.
+    """
+
+    def __init__(self, known: Mapping[str, bytes]) -> None:
+        """Take over the calls known before a restart, as `states(PREFIX)` gives them."""
+        refs: dict[str, list[str]] = {}
+        for value in known.values():
+            login, ref = _decode_name(value)
+            refs.setdefault(login, []).append(ref)
+        self._users = {login: UserCalls(found) for login, found in refs.items()}
+        self._awaited: frozenset[str] = frozenset()
+
+    def begin(self, awaited: frozenset[str]) -> None:
+        """Open a channel: the calls of these users wait for their snapshots."""
+        self._awaited = awaited
+        for login, user in self._users.items():
+            user.begin(awaited=login in awaited)
+
+    def created(self, data: CallCreated, received: datetime, items: Items, changes: Changes) -> None:
+        """Take a call that begins; one that is known already is replaced."""
+        login, ref = _names(data)
+        user = self._user(login)
+        data.call_state = call_state(data.call_data)
+        state = CallStateData(
+            login_name=login,
+            call_ref=ref,
+            call_state=data.call_state,
+            call_data=data.call_data,
+            legs=data.legs,
+            participants=data.participants,
+        )
+        self._see(login, user, ref, changes)
+        user.rows[ref] = Row(state, whole=True)
+        items.append(call_state_of(login, ref, state, received))
+
+    def modified(self, data: CallModified, received: datetime, items: Items, changes: Changes) -> None:
+        """Merge a change; with `previous_call_ref` the call moves, and the old one is removed."""
+        login, ref = _names(data)
+        user = self._user(login)
+        moved = self._move(login, user, data, received, items, changes)
+        self._see(login, user, ref, changes)
+        row = moved or user.rows.get(ref) or Row()
+        user.rows[ref] = row
+        if not row.whole:
+            row.since.append(data)
+        row.data = merged(row.data, data)
+        data.call_state = row.data.call_state
+        # A change on top of what was before the gap, or of nothing, would be a state that never was.
+        if row.whole or not user.awaited:
+            items.append(call_state_of(login, ref, row.data, received))
+
+    def removed(self, data: CallRemoved, received: datetime, items: Items, changes: Changes) -> None:
+        """Take the end of a call."""
+        login, ref = _names(data)
+        data.call_state = "removed"
+        self._drop(login, self._user(login), ref, received, items, changes)
+
+    def snapshot(self, data: UserSnapshot, received: datetime, items: Items, changes: Changes) -> None:
+        """Take all calls of one user, and remove those known before the channel that it lacks."""
+        login, calls = data.login_name, data.calls
+        for call in calls or ():
+            call.call_state = call_state(call.call_data)
+        if not login or calls is None:
+            return
+        user = self._user(login)
+        for call in calls:
+            if call.call_ref and call.call_ref not in user.removed:
+                self._replace(login, user, call.call_ref, call, received, items, changes)
+        for ref in sorted(user.known.end()):
+            self._retire(login, user, ref, "absent_from_snapshot", received, items, changes)
+        user.awaited = False
+        user.removed.clear()
+        for ref, row in user.rows.items():
+            # What changed and is in no snapshot stands as far as it is known.
+            if row.since:
+                items.append(call_state_of(login, ref, row.data, received))
+            row.whole, row.since = True, []
+
+    def forget(self, logins: Iterable[str], received: datetime, items: Items, changes: Changes) -> None:
+        """Remove all calls of users who are gone."""
+        for login in logins:
+            user = self._users.pop(login, None)
+            for ref in sorted(user.known) if user is not None else ():
+                assert user is not None
+                self._retire(login, user, ref, "user_gone", received, items, changes)
+
+    def forget_unheard(
+        self, monitored: frozenset[str], received: datetime, items: Items, changes: Changes
+    ) -> None:
+        """Remove the calls, known before and not told since, of users who are not `monitored` any more."""
+        for login, user in self._users.items():
+            for ref in sorted(user.known.end()) if login not in monitored else ():
+                self._retire(login, user, ref, "user_gone", received, items, changes)
+
+    def __len__(self) -> int:
+        return sum(len(user.rows) for user in self._users.values())
+
+    def _user(self, login: str) -> UserCalls:
+        user = self._users.get(login)
+        if user is None:
+            user = self._users[login] = UserCalls()
+            user.awaited = login in self._awaited
+        return user
+
+    def _see(self, login: str, user: UserCalls, ref: str, changes: Changes) -> None:
+        user.removed.discard(ref)
+        if user.known.seen(ref):
+            changes[_name(login, ref)] = msgspec.json.encode((login, ref))
+
+    def _move(
+        self,
+        login: str,
+        user: UserCalls,
+        data: CallModified,
+        received: datetime,
+        items: Items,
+        changes: Changes,
+    ) -> Row | None:
+        """Take a call away from its former reference: no OnCallRemoved will ever come for that."""
+        before = data.previous_call_ref
+        if not before or before == data.call_ref:
+            return None
+        row = user.rows.get(before)
+        self._retire(login, user, before, "replaced", received, items, changes, data.call_ref)
+        return row
+
+    def _replace(
+        self,
+        login: str,
+        user: UserCalls,
+        ref: str,
+        call: Call,
+        received: datetime,
+        items: Items,
+        changes: Changes,
+    ) -> None:
+        self._see(login, user, ref, changes)
+        row = user.rows.setdefault(ref, Row())
+        if row.whole:
+            return
+        state = CallStateData(
+            login_name=login,
+            call_ref=ref,
+            call_state=call_state(call.call_data),
+            call_data=call.call_data,
+            legs=call.legs,
+            participants=call.participants,
+        )
+        for change in row.since:
+            state = merged(state, change)
+        row.data, row.whole, row.since = state, True, []
+        items.append(call_state_of(login, ref, state, received))
+
+    def _retire(
+        self,
+        login: str,
+        user: UserCalls,
+        ref: str,
+        reason: Reason,
+        received: datetime,
+        items: Items,
+        changes: Changes,
+        replaced_by: str | None = None,
+    ) -> None:
+        phase: Phase = "snapshot" if reason == "absent_from_snapshot" else "live"
+        items.append(removal(login, ref, reason, received, phase, replaced_by))
+        self._drop(login, user, ref, received, items, changes)
+
+    def _drop(
+        self, login: str, user: UserCalls, ref: str, received: datetime, items: Items, changes: Changes
+    ) -> None:
+        user.rows.pop(ref, None)
+        if user.awaited:
+            user.removed.add(ref)
+        if user.known.gone(ref):
+            changes[_name(login, ref)] = None
+        # An unknown call gets its null too: a spool that was lost knew it, perhaps.
+        items.append(call_state_of(login, ref, None, received))
+
+
+def merged(state: CallStateData | None, change: CallModified) -> CallStateData:
+    """Give the call as it is after `change`; nothing of `state` is altered."""
+    call_data = change.call_data
+    if call_data is None and state is not None:
+        call_data = state.call_data
+    legs = state.legs if state is not None else None
+    participants = state.participants if state is not None else None
+    if change.modified_legs or change.added_legs or change.removed_legs:
+        gone = {leg.device_id for leg in change.removed_legs or ()}
+        legs = _merged(legs, (change.modified_legs, change.added_legs), gone, "device_id")
+    if change.modified_participants or change.added_participants or change.removed_participant_ids:
+        left = set(change.removed_participant_ids or ())
+        changed = (change.modified_participants, change.added_participants)
+        participants = _merged(participants, changed, left, "participant_id")
+    return CallStateData(
+        login_name=change.login_name,
+        call_ref=change.call_ref,
+        call_state=call_state(call_data),
+        call_data=call_data,
+        legs=legs,
+        participants=participants,
+    )
+
+
+def _merged(before: list[T] | None, changed: Iterable[list[T] | None], gone: set[Any], name: str) -> list[T]:
+    """Give the list with the changed ones in their old places, the new ones behind, the gone left out."""
+    found = {getattr(each, name): each for each in before or ()}
+    for each in (each for part in changed for each in part or ()):
+        found[getattr(each, name)] = each
+    return [each for key, each in found.items() if key not in gone]
+
+
+def _names(data: CallCreated | CallModified | CallRemoved) -> tuple[str, str]:
+    assert data.login_name
+    assert data.call_ref
+    return data.login_name, data.call_ref
+
+
+def _name(login: str, ref: str) -> str:
+    return f"{PREFIX}{login}|{ref}"

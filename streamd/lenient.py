@@ -1,0 +1,159 @@
+"""Read a vendor's JSON objects into snake_case Structs, and lose nothing of what is not known of them.
+
+An `Entity` is declared once, with the names and types that are published. Its twin, made here, has the
+vendor's spelling, so that a usual message takes one typed decode and one conversion, both in C. What that
+refuses (a field nobody knows, a value of another type) is read field by field instead: `extra` keeps it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import UnionType
+from typing import Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+class Entity(Struct, omit_defaults=True, kw_only=True):
+    """A vendor's object as it is published. Every field has a default: null and absent are the same.
+
+    `extra` has, in the vendor's spelling, what is not known or not of the known type. `own` names the
+    fields that the vendor does not send.
+    """
+
+    own: ClassVar[frozenset[str]] = frozenset({"extra"})
+
+    extra: dict[str, Any] | None = None
+
+
+E = TypeVar("E", bound=Entity)
+
+
+def snake(name: str) -> str:
+    """Give a name in snake_case: `nbOfACDCalls` is `nb_of_acd_calls`."""
+    return _BOUNDARY.sub("_", name).lower()
+
+
+def camel(name: str) -> str:
+    """Give a name in camelCase: `call_ref` is `callRef`."""
+    first, *others = name.split("_")
+    return first + "".join(each.capitalize() for each in others)
+
+
+Fit = Callable[[Any], Any]
+"""Give a value as its field takes it; raises Unfit."""
+
+
+class Unfit(Exception):
+    """The value is of another type; never leaves this module."""
+
+
+class _Place(NamedTuple):
+    """Where a vendor's field goes, and how."""
+
+    name: str
+    fit: Fit
+
+
+class Reader:
+    """Reads the entities of one vendor.
+
+    `unusual` are the field names that are not plain camelCase, as the vendor spells them: `callUUID`.
+    """
+
+    def __init__(self, unusual: Iterable[str] = ()) -> None:
+        self._unusual = {snake(name): name for name in unusual}
+        self._twins: dict[type, Any] = {}
+        self._places: dict[type, Mapping[str, _Place]] = {}
+
+    def twin(self, entity: type[Entity], tag_field: str | None = None, tag: str | None = None) -> Any:
+        """Make the Struct that reads `entity` as the vendor spells it, and nothing else.
+
+        With `tag_field` it is told by that field, and does not carry it.
+        """
+        spelling = {name: vendor for vendor, (name, _) in self._sent(entity).items() if vendor != tag_field}
+        return msgspec.defstruct(
+            entity.__name__,
+            # `own` too: an attribute that is missing would cost the conversion an exception.
+            [(each.name, self._mirrored(each.type), each.default) for each in fields(entity)],
+            kw_only=True,
+            rename=spelling.get,
+            forbid_unknown_fields=True,
+            tag_field=tag_field,
+            tag=tag,
+        )
+
+    def read(self, entity: type[E], value: Mapping[str, Any]) -> E:
+        """Read a decoded object, whatever is in it."""
+        taken: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        places = self._places.get(entity)
+        if places is None:
+            places = self._places[entity] = self._places_of(entity)
+        for vendor, each in value.items():
+            place = places.get(vendor)
+            if place is None:
+                extra[vendor] = each
+            elif each is not None:
+                try:
+                    taken[place.name] = place.fit(each)
+                except Unfit:
+                    extra[vendor] = each
+        return entity(**taken, extra=extra or None)
+
+    def _sent(self, entity: type[Entity]) -> Mapping[str, tuple[str, Any]]:
+        """Give vendor name -> name and type of what the vendor sends."""
+        sent = [each for each in fields(entity) if each.name not in entity.own]
+        return {self._unusual.get(each.name) or camel(each.name): (each.name, each.type) for each in sent}
+
+    def _places_of(self, entity: type[Entity]) -> Mapping[str, _Place]:
+        sent = self._sent(entity).items()
+        return {vendor: _Place(name, self._fit_for(wanted)) for vendor, (name, wanted) in sent}
+
+    def _mirrored(self, wanted: Any) -> Any:
+        """Give a type with each entity in it replaced by its twin."""
+        origin, inner = get_origin(wanted), get_args(wanted)
+        if origin in (Union, UnionType):
+            return Union[tuple(self._mirrored(each) for each in inner)]  # noqa: UP007 - made at run time
+        if origin is list:
+            return list[self._mirrored(inner[0])]  # type: ignore[misc]
+        if _is_entity(wanted):
+            if wanted not in self._twins:
+                self._twins[wanted] = self.twin(wanted)
+            return self._twins[wanted]
+        return wanted
+
+    def _fit_for(self, wanted: Any) -> Fit:
+        """Compile the way of a value into its field."""
+        members = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+        plain = frozenset(each for each in members if each in _PLAIN)
+        if Any in members:
+            return lambda value: value
+        entity = next((each for each in members if _is_entity(each)), None)
+        listed = next((get_args(each)[0] for each in members if get_origin(each) is list), None)
+        item = None if listed is None else self._fit_for(listed)
+
+        def fit(value: Any) -> Any:
+            kind = type(value)
+            if kind in plain:
+                return value
+            if entity is not None and kind is dict:
+                return self.read(entity, value)
+            if item is not None and kind is list:
+                return [item(each) for each in value]
+            raise Unfit
+
+        return fit
+
+
+_PLAIN = frozenset((str, int, float, bool))
+
+
+def _is_entity(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, Entity)

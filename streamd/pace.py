@@ -1,0 +1,54 @@
+"""Wait for the spool before more is read, as long as the vendor can bear that."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from datetime import datetime, timedelta
+
+import trio
+
+from streamd.intake import Intake
+
+MOST_UNCOMMITTED = 10_000  # items; the intake takes twice that before it drops
+_STEP_SECONDS = 0.005
+_TICK = timedelta(microseconds=1)
+
+
+class Pace:
+    """Counts what was put into the intake and is not committed.
+
+    `patience`: for how many seconds in all the reader may wait, until the spool has caught up again; inf:
+    as long as it takes.
+    """
+
+    def __init__(self, intake: Intake, patience: float = math.inf) -> None:
+        self._intake = intake
+        self._whole_patience = self._patience = patience
+        self._puts: deque[tuple[datetime, int]] = deque()
+        self._uncommitted = 0
+
+    def note(self, at: datetime, items: int) -> None:
+        """Note that `items` received at `at` were put into the intake."""
+        self._puts.append((at, items))
+        self._uncommitted += items
+
+    async def wait(self) -> None:
+        """Wait for room; once the patience is used up, not again before the spool has caught up."""
+        await trio.lowlevel.checkpoint()
+        self._forget_committed()
+        while self._uncommitted > MOST_UNCOMMITTED and self._patience > 0:
+            await trio.sleep(_STEP_SECONDS)
+            self._patience -= _STEP_SECONDS
+            self._forget_committed()
+        if self._uncommitted < MOST_UNCOMMITTED // 2:
+            self._patience = self._whole_patience
+
+    def _forget_committed(self) -> None:
+        while self._puts:
+            at, items = self._puts[0]
+            just_after = at + _TICK
+            if self._intake.proof(just_after) != just_after:
+                return
+            self._puts.popleft()
+            self._uncommitted -= items
