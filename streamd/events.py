@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from streamd.model import CONNECTORS, CONNECTORS_STATE, DEAD_LETTER, GAPS, Stream, Time
 
@@ -62,7 +62,10 @@ class ProgressData(Struct, frozen=True):
 
 
 class GapData(Struct, frozen=True, rename={"from_": "from"}):
-    """A stretch of time in which events may have been missed, and what became of it."""
+    """A stretch of time in which events may have been missed, and what became of it.
+
+    `count`: how many, left out where nobody knows.
+    """
 
     gap_id: str
     scope: list[str]
@@ -73,7 +76,7 @@ class GapData(Struct, frozen=True, rename={"from_": "from"}):
     state: Literal["stale", "restored"] | None
     healed_by: Literal["snapshot", "redelivery", "backfill"] | None
     healed_at: Time | None
-    count: int | None = None
+    count: int | UnsetType = UNSET
 
 
 class AcceptedEvent(Struct, frozen=True):

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from streamd.events import GAP_CLOSED, GAP_HEALED, GAP_OPENED, GapData
@@ -104,7 +104,7 @@ class Gaps:
         if gap is None:
             return NOTHING
         begin = gap.data.from_ or until
-        closed = replace(gap.data, to=max(until, begin), count=count)
+        closed = replace(gap.data, to=max(until, begin), count=UNSET if count is None else count)
         if restored and closed.state:
             closed = replace(closed, state="restored", healed_at=now)
         return self._note(Gap(session, kind, closed), GAP_CLOSED, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamd.gaps import LINK, Gaps, Step
@@ -138,6 +139,18 @@ def test_a_gap_never_ends_before_it_begins(kept: Kept) -> None:
     kept.open(since=6)
     kept.close(until=5)
     assert (kept.last.from_, kept.last.to) == (at(6), at(6))
+
+
+def test_a_count_is_told_where_it_is_known_and_left_out_where_not(kept: Kept) -> None:
+    kept.open()
+    kept.close()
+    told = msgspec.json.decode(msgspec.json.encode(kept.last))
+    assert "count" not in told
+    assert told.keys() >= {"gap_id", "from", "to", "healed_by", "healed_at"}
+    assert (told["healed_by"], told["healed_at"]) == (None, None)
+    kept.open("overflow")
+    kept.close("overflow", count=0)
+    assert msgspec.json.decode(msgspec.json.encode(kept.last))["count"] == 0
 
 
 def test_closing_what_is_not_open_says_nothing(kept: Kept) -> None:

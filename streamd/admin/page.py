@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from html import escape
 from importlib import resources
 
+from msgspec import UNSET
+
 from streamd.admin.report import ConnectorReport, GapReport, Report
 from streamd.admin.words import age, amount, bare_instant, size
 
@@ -174,7 +176,7 @@ def _gaps(report: Report) -> str:
 
 def _gap(connector: str, gap: GapReport) -> list[str]:
     data = gap.data
-    count = "" if data.count is None else f", {amount(data.count)}"
+    count = "" if data.count is UNSET else f", {amount(data.count)}"
     return [
         f"{_text(connector)}<small>{_text(gap.session)}</small>",
         "the beginning" if data.from_ is None else _time(data.from_),
