@@ -142,6 +142,11 @@ class Session(Protocol):
         """Say what may be missed while it is down: producers, packages, or `["*"]`."""
         ...
 
+    @property
+    def stateful(self) -> bool:
+        """Say whether it has state topics, which a gap leaves stale until a snapshot restores them."""
+        ...
+
     async def run(self, link: Link) -> None:
         """Connect and stream until the link is lost; never return in peace.
 

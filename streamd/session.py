@@ -184,7 +184,7 @@ class SessionLink:
             scope=self._session.scope,
             since=since,
             cause=cause if since is not None else "new_spool",
-            stateful=True,
+            stateful=self._session.stateful,
             now=self._runtime.clock.now(),
         )
         self._runtime.counters.count("gaps", len(step[0]))

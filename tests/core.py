@@ -34,6 +34,7 @@ class Lamp:
 
     name = "lamp"
     scope: Sequence[str] = ("*",)
+    stateful = True
 
     def __init__(self, context: Context[Any]) -> None:
         self._context = context

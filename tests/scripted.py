@@ -23,9 +23,12 @@ CONNECTORS_TOPIC, GAPS_TOPIC = f"{PREFIX}.streamd.connectors", f"{PREFIX}.stream
 class Script:
     """A session: each run does the next act; after the last one it stays as it is."""
 
-    def __init__(self, *acts: Act, name: str = "s", scope: Sequence[str] = ("*",)) -> None:
+    def __init__(
+        self, *acts: Act, name: str = "s", scope: Sequence[str] = ("*",), stateful: bool = True
+    ) -> None:
         self.name = name
         self.scope = scope
+        self.stateful = stateful
         self.runs = 0
         self._acts = list(acts)
 

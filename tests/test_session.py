@@ -235,6 +235,17 @@ async def test_the_first_gap_of_a_spool_is_from_null_and_closes_where_the_vendor
     assert (closed, after["to"], after["state"]) == ("closed", told(START), "stale")
 
 
+async def test_the_gaps_of_a_session_without_state_say_nothing_of_it_and_need_no_healing(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(lives(), stateful=False))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        assert work.gaps.unhealed() == []
+    assert [(what, gap["state"]) for what, gap in gaps(rig)[:2]] == [("opened", None), ("closed", None)]
+
+
 async def test_an_outage_is_one_gap_and_one_loss_and_one_recovery_however_many_tries_it_takes(
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:

@@ -116,6 +116,10 @@ class ProducerSession:
     def scope(self) -> Sequence[str]:
         return [self._producer]
 
+    @property
+    def stateful(self) -> bool:
+        return is_stateful(self._producer)
+
     async def run(self, link: Link) -> None:
         """Bring the subscription to ACTIVE, connect, and stream until the link is lost.
 

@@ -82,6 +82,7 @@ class EventSession:
     """The session of one connector. What it has at a server is kept from run to run while it is good."""
 
     name = "events"
+    stateful = True
 
     def __init__(self, ctx: Context[O2gConfig], http: Http, tls: ssl.SSLContext) -> None:
         config = ctx.config
