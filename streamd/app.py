@@ -1,8 +1,8 @@
 """The supervision tree on one screen.
 
     run                     holds the state directory; begins again on a new spool if the old one is corrupt
-    └ Daemon.run              the core, all or nothing: spool · publisher · admin · watchdog · signals
-      └ connectors              one for one; each supervises its own sessions (runtime.py)
+    └ Daemon.run              the core, all or nothing: signals · spool · publisher · admin · watchdog
+      └ Fleet.run               connectors, one for one; each supervises its own sessions (runtime.py)
 
 SIGTERM drains: sources stop and say goodbye, what they accepted commits, Kafka takes what it can within a
 deadline, the rest stays in the spool. A second signal cuts that short. SIGHUP reads the configuration again.
@@ -21,20 +21,21 @@ from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
 from streamd.config import Config
 from streamd.configfile import load
-from streamd.derived import changed, changed_tables, connector_share, enabled, state_directory, topic_specs
+from streamd.derived import changed_tables, state_directory, topic_specs
 from streamd.errors import ConfigError
+from streamd.fleet import Fleet
 from streamd.notify import Notifier
 from streamd.pipeline import Pipeline
 from streamd.publish.kafka import Kafka
-from streamd.registry import all_types
-from streamd.runtime import Runtime
 from streamd.spool import directory
-from streamd.spool.spool import Spool
+from streamd.spool.spool import Spool, SpoolClosed
 from streamd.spool.store import SpoolCorrupt, Store
+from streamd.supervision import leaves
 from streamd.telemetry import Metrics
 
 _GOODBYE_SECONDS = 10.0  # for the sources together
 _FLUSH_SECONDS = 10.0  # for Kafka to take what is in the spool
+_COMMIT_SECONDS = 5.0  # for the last commit, which a full disk holds up
 
 log = structlog.get_logger("streamd")
 
@@ -51,11 +52,19 @@ async def run(path: Path, config: Config, notifier: Notifier) -> None:
             try:
                 await Daemon(path, config, store, notifier).run()
                 return
-            except* SpoolCorrupt as corrupt:
-                log.error("spool_corrupt", reason=str(corrupt.exceptions[0]))
+            except BaseExceptionGroup as group:
+                if not _is_corruption(group):
+                    raise
+                log.error("spool_corrupt", reason=str(leaves(group)[0]))
                 condemned = True
             finally:
                 store.close()
+
+
+def _is_corruption(group: BaseExceptionGroup) -> bool:
+    """Tell whether a corrupt spool, and nothing else, ended the core."""
+    kinds = {type(error) for error in leaves(group)}
+    return SpoolCorrupt in kinds and kinds <= {SpoolCorrupt, SpoolClosed}
 
 
 class Daemon:
@@ -66,7 +75,6 @@ class Daemon:
         self.started = self.clock.now()
         self.config = config
         self.metrics = Metrics()
-        self.runtimes: dict[str, Runtime] = {}
         self._specs = topic_specs(config)
         self.spool = Spool(
             store,
@@ -75,110 +83,67 @@ class Daemon:
             partitions=self._configured_partitions,
             clock=self.clock,
         )
+        self.fleet = Fleet(config, self.spool, self.clock, self.metrics)
         self.kafka = Kafka(config.kafka, self._specs)
         self.pipeline = Pipeline(self.spool, self.kafka, config.kafka.topic_prefix, self.clock)
         self.pipeline.serve(self._specs.keys() | self.spool.topics())
         self.stopping = trio.Event()
         self._path = path
         self._notifier = notifier
-        self._scopes: dict[str, tuple[trio.CancelScope, trio.Event]] = {}
-        self._changing = trio.Lock()  # one at a time: restart, reload, the sources' goodbye
+        self._cut_short = False
+        self._ready = trio.Event()
 
     async def run(self) -> None:
         """Run until drained, or until a part of the core fails."""
-        async with trio.open_nursery() as core:
-            core.start_soon(self._obey_signals, core.cancel_scope)
-            core.start_soon(self.spool.write)
-            await core.start(self.kafka.run)
-            core.start_soon(self.pipeline.run)
-            await core.start(serve_admin, self)
-            core.start_soon(self._notifier.run, self)
-            async with trio.open_nursery() as self._connectors:
-                for name in enabled(self.config.connectors):
-                    self._start(name)
+        try:
+            async with trio.open_nursery() as core:
+                await core.start(self._obey_signals, core.cancel_scope)
+                core.start_soon(self.spool.write)
+                await core.start(self.kafka.run)
+                core.start_soon(self.pipeline.run)
+                await core.start(serve_admin, self)
+                core.start_soon(self._notifier.run, self)
+                await core.start(self.fleet.run)
                 self._notifier.ready()
-                log.info("started", epoch=self.spool.epoch, connectors=sorted(self.runtimes))
+                log.info("started", epoch=self.spool.epoch, connectors=sorted(self.fleet.runtimes))
+                self._ready.set()
                 await self.stopping.wait()
                 self._notifier.stopping()
                 await self._drain()
-            core.cancel_scope.cancel()
+                core.cancel_scope.cancel()
+        except* SpoolClosed:
+            if not self._cut_short:
+                raise
         log.info("stopped")
-
-    def _configured_partitions(self, topic: str) -> int:
-        spec = self._specs.get(topic)
-        return spec.partitions if spec else self.config.kafka.partitions
 
     async def _drain(self) -> None:
         with trio.move_on_after(_GOODBYE_SECONDS):
-            await self._say_goodbye()
+            await self.fleet.say_goodbye()
         with trio.move_on_after(_FLUSH_SECONDS):
             await self.spool.drain()
-        await self.spool.flush()
+        with trio.move_on_after(_COMMIT_SECONDS):
+            await self.spool.flush()
 
-    async def _say_goodbye(self) -> None:
-        async with self._changing:
-            for scope, _ in self._scopes.values():
-                scope.cancel()
-            for _, ended in self._scopes.values():
-                await ended.wait()
-
-    async def _obey_signals(self, core: trio.CancelScope) -> None:
+    async def _obey_signals(
+        self, core: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for number in signals:
-                if number == signal.SIGHUP:
-                    await self.reload()
-                elif self.stopping.is_set():
-                    log.warning("drain_cut_short")
-                    core.cancel()
-                else:
-                    log.info("draining", signal=signal.Signals(number).name)
-                    self.stopping.set()
-
-    # -- connectors
-
-    def _start(self, name: str) -> None:
-        config = self.config.connectors[name]
-        runtime = Runtime(
-            name,
-            all_types()[config.type],
-            config,
-            spool=self.spool,
-            share=connector_share(self.config, name),
-            clock=self.clock,
-            log=log.bind(connector=name),
-            counters=self.metrics.for_connector(name, config.type),
-        )
-        self.runtimes[name] = runtime
-        scope, ended = self._scopes[name] = (trio.CancelScope(), trio.Event())
-        self._connectors.start_soon(self._run_connector, runtime, scope, ended)
-
-    async def _run_connector(self, runtime: Runtime, scope: trio.CancelScope, ended: trio.Event) -> None:
-        try:
-            with scope:
-                await runtime.run()
-        finally:
-            ended.set()
-
-    async def _stop(self, name: str, why: str) -> None:
-        scope, ended = self._scopes.pop(name)
-        self.runtimes[name].stopping = why
-        scope.cancel()
-        await ended.wait()
-        del self.runtimes[name]
-
-    async def restart(self, name: str) -> None:
-        """Stop one connector and start it again, refused and parked ones too. Raises KeyError."""
-        async with self._changing:
-            await self._stop(name, "restart")
-            if not self.stopping.is_set():
-                self._start(name)
-        log.info("connector_restarted", connector=name)
+            task_status.started()
+            async with trio.open_nursery() as reloads:
+                async for number in signals:
+                    if number == signal.SIGHUP:
+                        reloads.start_soon(self.reload)
+                    elif self.stopping.is_set():
+                        log.warning("drain_cut_short")
+                        self._cut_short = True
+                        core.cancel()
+                    else:
+                        log.info("draining", signal=signal.Signals(number).name)
+                        self.stopping.set()
 
     async def reload(self) -> bool:
-        """Read the configuration again; touch only what changed, and what is refused or parked.
-
-        A configuration that cannot be used changes nothing. Tells whether it was used.
-        """
+        """Read the configuration again; one that cannot be used changes nothing. Tell whether it was used."""
+        await self._ready.wait()
         if self.stopping.is_set():
             return False  # what is being let go of must not begin again
         with self._notifier.reloading():
@@ -187,24 +152,19 @@ class Daemon:
             except ConfigError as error:
                 log.error("reload_refused", problems=[str(problem) for problem in error.problems])
                 return False
-            async with self._changing:
-                await self._apply(new)
+            await self._apply(new)
             return True
 
     async def _apply(self, new: Config) -> None:
-        connectors, tables = changed(self.config, new), changed_tables(self.config, new)
+        tables = changed_tables(self.config, new)
         if tables:
             log.warning("reload_needs_restart", tables=sorted(tables))
-        for name in connectors & self._scopes.keys():
-            await self._stop(name, "reconfigured")
-        self.config = Config(
-            self.config.kafka, self.config.spool, self.config.ingress, self.config.admin, new.connectors
-        )
+        old = self.config
+        self.config = Config(old.kafka, old.spool, old.ingress, old.admin, new.connectors)
         self._specs.update(topic_specs(self.config))
         self.pipeline.serve(self._specs)
-        for name, runtime in self.runtimes.items():
-            self.spool.usage(name).share = connector_share(self.config, name)
-            runtime.nudge.give()
-        for name in enabled(new.connectors).keys() - self._scopes.keys():
-            self._start(name)
-        log.info("reloaded", changed=sorted(connectors))
+        await self.fleet.apply(self.config)
+
+    def _configured_partitions(self, topic: str) -> int:
+        spec = self._specs.get(topic)
+        return spec.partitions if spec else self.config.kafka.partitions

@@ -11,12 +11,12 @@ from msgspec import Struct
 from streamd.clock import SystemClock
 from streamd.config import Config, ConnectorConfig
 from streamd.connector import NO_CHANGES, Changes, Item, Log
+from streamd.dead_letters import undecodable
 from streamd.derived import enabled
 from streamd.errors import BadRecord, Rejected, Transient
 from streamd.model import Event, Origin
 from streamd.publish import kafka
 from streamd.registry import all_types
-from streamd.runtime import dead_letter
 from streamd.telemetry import logger
 
 Outcome = Literal["ok", "refused", "unreachable"]
@@ -65,7 +65,7 @@ class ProbeContext:
         return {name: value for name, value in self._state.items() if name.startswith(prefix)}
 
     def dead_letter(self, bad: BadRecord) -> Event:
-        return dead_letter(self.clock, bad.reason, bad.origin, bad.payload, withheld=True)
+        return undecodable(bad, self.clock.now(), withheld=True)
 
 
 async def probe_all(config: Config) -> list[Probed]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -12,13 +11,11 @@ import trio
 from streamd.cloudevents import digits
 from streamd.config import ConnectorConfig
 from streamd.connector import NO_CHANGES, Changes, Clock, ConnectorType, Counters, Item, Log, Session
+from streamd.dead_letters import undecodable
 from streamd.errors import BadRecord
 from streamd.events import (
-    DEAD_LETTER_WRITTEN,
     PROGRESS,
-    AcceptedEvent,
     ConnectorState,
-    DeadLetterData,
     LifeCycle,
     LifeCycleData,
     Position,
@@ -26,16 +23,16 @@ from streamd.events import (
     life_cycle_type,
 )
 from streamd.gaps import PREFIX, Gaps
-from streamd.model import CONNECTORS, CONNECTORS_STATE, DEAD_LETTER, Event, Origin, State
+from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
 from streamd.session import SessionLink, keep
-from streamd.spool.spool import Spool
+from streamd.spool.spool import Spool, SpoolClosed
 from streamd.status import ConnectorStatus
 from streamd.supervision import Nudge, leaf, supervise
 
 PROGRESS_SECONDS = 30.0
 _BETWEEN_CHANGES_SECONDS = 0.25  # changes that come closer together share one progress event
 _STOP_SECONDS = 5.0
-_DEAD_LETTER_BYTES = 256 * 1024
+Told = Callable[[BaseException], Awaitable[None]]
 
 
 class Runtime:
@@ -88,7 +85,7 @@ class Runtime:
         privacy = self.config.privacy
         rules = privacy.drop or privacy.mask or privacy.hash
         withheld = bool(rules) and privacy.dead_letter != "full"
-        return dead_letter(self.clock, bad.reason, bad.origin, bad.payload, withheld=withheld)
+        return undecodable(bad, self.clock.now(), withheld=withheld)
 
     # -- the work
 
@@ -96,17 +93,16 @@ class Runtime:
         """Run the connector until cancelled; then say goodbye and declare what is missed from here on."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._report)
-                await supervise(
-                    self._run_sessions,
-                    crashed=self._crashed,
-                    parked=self._parked,
-                    nudge=self.nudge,
-                    clock=self.clock,
-                )
+                nursery.start_soon(self._supervise, self._report, self._report_crashed, self._report_crashed)
+                nursery.start_soon(self._supervise, self._run_sessions, self._crashed, self._parked)
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _STOP_SECONDS):
+            deadline = trio.current_time() + _STOP_SECONDS
+            # SpoolClosed: the core has ended, and nothing can be accepted any more.
+            with trio.CancelScope(shield=True, deadline=deadline), suppress(SpoolClosed):
                 await self._stop()
+
+    async def _supervise(self, run: Callable[[], Awaitable[None]], crashed: Told, parked: Told) -> None:
+        await supervise(run, crashed=crashed, parked=parked, nudge=self.nudge, clock=self.clock)
 
     async def _run_sessions(self) -> None:
         async with self._kind.open(self) as sessions, trio.open_nursery() as nursery:
@@ -132,22 +128,20 @@ class Runtime:
             self.log.error("session_parked", session=session.name, error=type(leaf(error)).__name__)
             await link.parked(f"crashed too often: {type(leaf(error)).__name__}")
 
-        await supervise(
-            lambda: keep(session, link, self),
-            crashed=crashed,
-            parked=parked,
-            nudge=self.nudge,
-            clock=self.clock,
-        )
+        await self._supervise(lambda: keep(session, link, self), crashed, parked)
 
     async def _crashed(self, error: BaseException) -> None:
         bug = leaf(error)
         self.counters.count("crashes")
         self.log.error("connector_crashed", exc_info=bug)
+        for link in self._links.values():
+            await link.lost(f"crashed: {type(bug).__name__}", "connector_crashed")
         await self._tell("lost", f"crashed: {type(bug).__name__}")
 
     async def _parked(self, error: BaseException) -> None:
         self.log.error("connector_parked", error=type(leaf(error)).__name__)
+        for link in self._links.values():
+            await link.parked(f"crashed too often: {type(leaf(error)).__name__}")
         await self._tell("parked", f"crashed too often: {type(leaf(error)).__name__}")
 
     async def _tell(self, state: ConnectorState, reason: str) -> None:
@@ -166,6 +160,10 @@ class Runtime:
             with trio.move_on_after(PROGRESS_SECONDS):
                 await changed.wait()
                 await trio.sleep(_BETWEEN_CHANGES_SECONDS)
+
+    async def _report_crashed(self, error: BaseException) -> None:
+        self.counters.count("crashes")
+        self.log.error("progress_crashed", exc_info=leaf(error))
 
     async def publish_progress(self) -> None:
         """Append what the connector has done so far, as an event and as its latest state."""
@@ -198,26 +196,3 @@ class Runtime:
             for (connector, stream), number in list(self.spool.numbers.items())
             if connector == self.origin.connector and not stream.endswith(".state")
         }
-
-
-def dead_letter(
-    clock: Clock,
-    reason: str,
-    origin: str,
-    payload: bytes,
-    *,
-    withheld: bool = False,
-    of: AcceptedEvent | None = None,
-) -> Event:
-    """Make the event that keeps what could not be understood, or what Kafka refused."""
-    data = DeadLetterData(
-        reason=reason,
-        origin=origin,
-        payload_bytes=len(payload),
-        payload_sha256=hashlib.sha256(payload).hexdigest(),
-        payload_base64=None if withheld else base64.b64encode(payload[:_DEAD_LETTER_BYTES]).decode(),
-        truncated=len(payload) > _DEAD_LETTER_BYTES and not withheld,
-        withheld=withheld,
-        of=of,
-    )
-    return Event(DEAD_LETTER, "", DEAD_LETTER_WRITTEN, data, clock.now())

@@ -90,7 +90,7 @@ class Core:
     async def reach(self, connector: str, state: str) -> None:
         """Wait until a connector is in a state."""
         with trio.fail_after(10):
-            status = self.daemon.runtimes[connector].status
+            status = self.daemon.fleet.runtimes[connector].status
             while status.state != state:
                 await status.changed.wait()
 

@@ -44,7 +44,7 @@ async def test_a_crashing_session_is_parked_and_the_other_connector_runs_on(
             await core.reach("paris", "live")
             await core.lamps["paris"].obey(crash)
             with trio.fail_after(5):
-                while core.daemon.runtimes["paris"].status.state == "live":
+                while core.daemon.fleet.runtimes["paris"].status.state == "live":
                     await trio.sleep(0.01)
         await core.reach("paris", "parked")
         await core.switch("rome", 3)

@@ -65,7 +65,7 @@ async def _restart(daemon: Daemon, nursery: trio.Nursery, name: str) -> bool:
     async def restart() -> None:
         nonlocal there
         try:
-            await daemon.restart(name)
+            await daemon.fleet.restart(name)
         except KeyError:
             there = False  # a reload took it away meanwhile
         done.set()

@@ -96,7 +96,7 @@ class Totaller:
 
     def totals(self) -> dict[str, Totals]:
         """Give connector -> its totals."""
-        return {name: self._totals(name) for name in self._daemon.runtimes}
+        return {name: self._totals(name) for name in self._daemon.fleet.runtimes}
 
     def _totals(self, connector: str) -> Totals:
         usage = self._daemon.spool.usage(connector)
@@ -116,7 +116,7 @@ def report(daemon: Daemon, sampler: Sampler) -> Report:
     """Look at everything once."""
     connectors = {
         name: _connector(runtime, sampler.rates(name), daemon.clock.now())
-        for name, runtime in sorted(daemon.runtimes.items())
+        for name, runtime in sorted(daemon.fleet.runtimes.items())
     }
     shares = [each.spool for each in connectors.values()]
     return Report(

@@ -83,8 +83,8 @@ class Routes:
         )
 
     async def _restarted(self, name: str) -> Response:
-        if name not in self._daemon.runtimes:
-            known = ", ".join(sorted(self._daemon.runtimes)) or "none"
+        if name not in self._daemon.fleet.runtimes:
+            known = ", ".join(sorted(self._daemon.fleet.runtimes)) or "none"
             return _text(404, f"no connector {name!r} is running; there is: {known}")
         if self._daemon.stopping.is_set() or not await self._restart(name):
             return _text(503, f"{name} is not restarted: streamd is stopping, or it is gone meanwhile")

@@ -16,7 +16,7 @@ Identify = Callable[[Mapping[str, Any]], Hashable | None]
 class Reader:
     """A consumer in a thread of its own, with another client library than the daemon's.
 
-    Keeps counts, the gaps, the latest event of each type in full, and who was seen; not the events themselves.
+    Keeps counts, the gaps, the latest event of each type in full and who was seen, not the events.
     """
 
     def __init__(

@@ -27,7 +27,9 @@ class Verdict(Enum):
 _TABLE: dict[type[BaseException], Verdict] = {
     kafka.MessageSizeTooLargeError: Verdict.RECORD,  # 10, max.message.bytes; the compressed size counts
     kafka.RecordListTooLargeError: Verdict.RECORD,  # 18, larger than a log segment
-    kafka.InvalidTimestampError: Verdict.RECORD,  # 32, outside message.timestamp.before/after.max.ms
+    # 32, outside message.timestamp.before/after.max.ms: our clock, the broker's or the topic's setting is
+    # wrong, and would be for every record: to wait loses none.
+    kafka.InvalidTimestampError: Verdict.PARTITION,
     codes.InvalidRecordError: Verdict.RECORD,  # 87
     kafka.OutOfOrderSequenceNumber: Verdict.POISONED,  # 45
     kafka.InvalidProducerEpoch: Verdict.POISONED,  # 47

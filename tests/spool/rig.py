@@ -60,11 +60,12 @@ class Rig:
         cache_bytes: int = 8 * 1024**2,
         mode: Mode = "structured",
         max_bytes: int = 64 * 1024**2,
+        prefix: str = PREFIX,
     ) -> Spool:
         store = self.store(max_bytes)
         spool = Spool(
             store,
-            prefix=PREFIX,
+            prefix=prefix,
             envelope=Envelope(store.epoch, mode),
             partitions=lambda topic: partitions,
             clock=self.clock,

@@ -19,7 +19,7 @@ from streamd.connectors.avaya.snapshot import Rules, Snapshot
 from streamd.errors import BadRecord
 from streamd.model import DEAD_LETTER, Event, State
 from streamd.privacy import Privacy
-from streamd.runtime import dead_letter
+from streamd.dead_letters import undecodable
 
 RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
 QUEUE, CONTACTS = "Queue_itd_1.0.0", "DialogDetail_cdr_1.0.0"
@@ -27,7 +27,7 @@ QUEUE, CONTACTS = "Queue_itd_1.0.0", "DialogDetail_cdr_1.0.0"
 
 def flow(measures: MergedMeasures | None, **privacy: Any) -> Flow:
     def letter(bad: BadRecord) -> Event:
-        return dead_letter(SystemClock(), bad.reason, bad.origin, bad.payload)
+        return undecodable(bad, SystemClock().now(), withheld=False)
 
     return Flow(QUEUE, measures, Discretion(Privacy(PrivacyConfig(**privacy))), letter)
 
