@@ -10,12 +10,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Meta, field
 
+from streamd.checks import is_loopback
 from streamd.config import ConnectorConfig, Count, Positive, Secret
 from streamd.errors import Problem
 
 Name = Annotated[str, Meta(min_length=1)]
 _ACCOUNT_ID = re.compile(r"[A-Za-z]{6}")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MAX_PRODUCER_ID, _MAX_EXTENSIONS, _MAX_EXTENSION = 36, 50, 256
 
 
@@ -29,7 +29,7 @@ class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):
     appkey: Secret
     measure_producers: list[str]
     endpoint_hosts: list[str] | None = None
-    """Host suffixes to which a token may be sent over a websocket. None: see `allowed_hosts`."""
+    """Host suffixes to which a token may be sent over a websocket. None: those of the base URL's own domain."""
     snapshot_quiet_seconds: Positive = 10.0
     snapshot_limit_seconds: Positive = 120.0
     snapshot_settle_seconds: Positive = 2.0
@@ -59,43 +59,32 @@ class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):
     max_message_bytes: Count = 16 * 1024**2
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether `host` is this machine, by name or address."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _allows(config: AvayaConfig, host: str) -> bool:
+    """Say whether a token may go to `host`: a configured suffix, else one of the base URL's own domain.
 
-
-def allowed_hosts(config: AvayaConfig) -> Sequence[str]:
-    """Give the host suffixes to which a token may go: configured, else the last two labels of the base URL.
-
-    The websocket lives on `{region}.cc.avayacloud.com` while REST is on `{region}.api.avayacloud.com`.
+    The websocket lives on `{region}.cc.avayacloud.com` while REST is on `{region}.api.avayacloud.com`, so
+    the domain is the last two labels; for an address it is that address, and on loopback all of loopback.
+    Suffixes match on whole labels: `avayacloud.com` allows `eu.cc.avayacloud.com`, not `evilavayacloud.com`.
     """
     if config.endpoint_hosts is not None:
-        return [host.lower().lstrip(".") for host in config.endpoint_hosts]
-    host = (urlsplit(config.base_url).hostname or "").lower()
-    if is_loopback(host):
-        return _LOOPBACK
-    if _is_address(host):
-        return (host,)
-    return (".".join(host.split(".")[-2:]),)
+        suffixes = [suffix.lower().lstrip(".") for suffix in config.endpoint_hosts]
+    else:
+        base = (urlsplit(config.base_url).hostname or "").lower()
+        if is_loopback(base):
+            return is_loopback(host)
+        suffixes = [base if _is_address(base) else ".".join(base.split(".")[-2:])]
+    return any(host == suffix or host.endswith(f".{suffix}") for suffix in suffixes)
 
 
 def endpoint_refusal(config: AvayaConfig, endpoint: str) -> str | None:
-    """Say why no token may be sent to `endpoint`, a URL that the server gave; None when it may.
-
-    Suffixes match on whole labels: `avayacloud.com` allows `eu.cc.avayacloud.com`, not `evilavayacloud.com`.
-    """
+    """Say why no token may be sent to `endpoint`, a URL that the server gave; None when it may."""
     parts = _split(endpoint)
     if parts is None or not parts.hostname:
         return "the endpoint is no URL"
     host = parts.hostname.lower().rstrip(".")
     if parts.username is not None or parts.password is not None:
         return "the endpoint carries credentials"
-    if not any(host == suffix or host.endswith(f".{suffix}") for suffix in allowed_hosts(config)):
+    if not _allows(config, host):
         return f"the endpoint's host {host} is not in endpoint_hosts"
     if parts.scheme == "wss" or (parts.scheme == "ws" and (config.insecure or is_loopback(host))):
         return None
@@ -117,8 +106,6 @@ def _problems(config: AvayaConfig) -> Iterator[tuple[str, str]]:
     yield from _producer_problems(config.measure_producers)
     yield from _extension_problems(config.extensions)
     yield from _endpoint_host_problems(config.endpoint_hosts)
-    if config.snapshot_limit_seconds <= config.snapshot_quiet_seconds:
-        yield "snapshot_limit_seconds", "must be greater than snapshot_quiet_seconds"
     if config.retry_max_seconds < config.retry_min_seconds:
         yield "retry_max_seconds", "must not be less than retry_min_seconds"
 

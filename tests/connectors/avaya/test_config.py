@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamd.config import Secret
-from streamd.connectors.avaya.config import AvayaConfig, allowed_hosts, check, endpoint_refusal
+from streamd.connectors.avaya.config import AvayaConfig, check, endpoint_refusal
 
 EMEA = "https://eu.api.avayacloud.com"
 
@@ -42,7 +42,6 @@ def test_a_complete_table_has_no_problem(table: Any) -> None:
         ("appkey", Secret("")),
         ("measure_producers", []),
         ("endpoint_hosts", []),
-        ("snapshot_limit_seconds", 0.1),
         ("retry_max_seconds", 0.01),
     ],
 )
@@ -82,18 +81,27 @@ def test_secrets_print_as_stars(table: Any) -> None:
     assert "simulated" not in repr(table(websocket_headers={"appkey": Secret("simulated-appkey")}))
 
 
+def test_a_snapshot_limit_below_the_quiet_is_accepted_for_then_the_limit_rules(table: Any) -> None:
+    assert problems(table(snapshot_quiet_seconds=10.0, snapshot_limit_seconds=5.0)) == {}
+
+
 @pytest.mark.parametrize(
-    ("base_url", "suffixes"),
+    ("base_url", "endpoint", "is_allowed"),
     [
-        (EMEA, ("avayacloud.com",)),
-        ("https://10.1.2.3", ("10.1.2.3",)),
-        ("http://127.0.0.1:1", ("localhost", "127.0.0.1", "::1")),
+        (EMEA, "wss://eu.cc.avayacloud.com/ws", True),
+        (EMEA, "wss://eu.cc.avayacloud.net/ws", False),
+        ("https://10.1.2.3", "wss://10.1.2.3/ws", True),
+        ("https://10.1.2.3", "wss://10.1.2.4/ws", False),
+        ("http://127.0.0.1:1", "ws://127.0.0.2:9/ws", True),
+        ("http://localhost:1", "ws://[::1]:9/ws", True),
+        ("http://localhost:1", "wss://localhost.example.net/ws", False),
+        ("https://10.1.2.3", "wss://127.0.0.1/ws", False),
     ],
 )
-def test_by_default_a_token_goes_to_the_base_urls_own_domain(
-    table: Any, base_url: str, suffixes: tuple[str, ...]
+def test_by_default_a_token_goes_to_the_base_urls_own_domain_and_on_loopback_to_all_of_it(
+    table: Any, base_url: str, endpoint: str, is_allowed: bool
 ) -> None:
-    assert tuple(allowed_hosts(table(base_url=base_url))) == suffixes
+    assert (endpoint_refusal(table(base_url=base_url), endpoint) is None) is is_allowed
 
 
 @pytest.mark.parametrize(
