@@ -38,11 +38,12 @@ class Completeness:
         self._advance()
 
     def replaced(self, row: int, stand_in: int) -> None:
-        """Note that `stand_in`, a marked row that holds dead letters, holds back what `row` held back."""
-        row = self._stand_ins.get(row, row)
-        self._waiting[self._mark_of(row)] += 1
-        self._waiting[self._mark_of(stand_in)] -= 1
-        self._stand_ins[stand_in] = row
+        """Note that `stand_in`, a marked row that holds dead letters, holds back what `row` held back too."""
+        former = self._stand_ins.get(stand_in, stand_in)
+        oldest = min(former, self._stand_ins.get(row, row))
+        self._waiting[self._mark_of(oldest)] += 1
+        self._waiting[self._mark_of(former)] -= 1
+        self._stand_ins[stand_in] = oldest
 
     def left(self, row: int) -> None:
         """Note that a row has left the spool."""

@@ -80,20 +80,18 @@ class Spool:
         changes: Mapping[str, bytes | None],
         *,
         own: bool = False,
-        leaving: Sequence[Row] = (),
     ) -> None:
         """Commit `items` and `changes` together; return when both are durable.
 
         Waits while the connector's share is used up; streamd's `own` events have a reserve beyond it.
-        `leaving` rows leave the spool in the same commit, and then it waits for no room. Cancelled after
-        hand-over the outcome is unknown. Raises SpoolClosed, and what encoding an item raises (TypeError,
-        ValueError …): then nothing of this call is committed.
+        Cancelled after hand-over the outcome is unknown. Raises SpoolClosed, and what encoding an item
+        raises (TypeError, ValueError …): then nothing of this call is committed.
         """
         usage = self.usage(origin.connector)
         reserve = RESERVE_BYTES if own else 0
-        while items and not leaving and not self.closed and usage.bytes >= usage.share + reserve:
+        while items and not self.closed and usage.bytes >= usage.share + reserve:
             await usage.waiting.park()
-        await self._hand_over([Handover(origin, items, changes)], leaving)
+        await self._hand_over([Handover(origin, items, changes)])
 
     async def replace(self, rows: Sequence[Row], letters: Iterable[tuple[Origin, Event]]) -> None:
         """Let rows leave that Kafka refused, and put their dead letters into the spool, in one commit.

@@ -50,7 +50,7 @@ STEPS = st.lists(
         st.tuples(st.just("commit"), st.integers(0, 3), st.booleans()),
         st.tuples(st.just("foreign"), st.integers(1, 3)),
         st.tuples(st.just("leave"), st.floats(0, 0.999)),
-        st.tuples(st.just("refuse"), st.floats(0, 0.999)),
+        st.tuples(st.just("refuse"), st.floats(0, 0.999), st.integers(1, 3)),
         st.tuples(st.just("collapse")),
     ),
     max_size=60,
@@ -87,15 +87,15 @@ def _walk(steps: list[tuple[str, float, bool]], outstanding: int, most: int) -> 
                 row = waiting[int(values[0] * len(waiting))]
                 naive.left(row)
                 ours.left(row)
-            case "refuse" if waiting:
-                row = waiting[int(values[0] * len(waiting))]
+            case "refuse" if waiting:  # several rows, whose dead letters are one row
                 last_row += 1
                 ours.mark(last_row, 1, None)
                 naive.mark(last_row, {last_row}, None)
-                ours.replaced(row, last_row)
-                naive.replaced(row, last_row)
-                naive.left(row)
-                ours.left(row)
+                for row in waiting[int(values[0] * len(waiting)) :][: int(values[1])]:
+                    ours.replaced(row, last_row)
+                    naive.replaced(row, last_row)
+                    naive.left(row)
+                    ours.left(row)
             case "collapse":
                 last_row += len(waiting)
                 naive.waiting = dict.fromkeys(range(last_row - len(waiting) + 1, last_row + 1), 0)
