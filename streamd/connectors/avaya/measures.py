@@ -36,7 +36,8 @@ _decode_measures = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Row(Struct, gc=False):
-    """What is known of one key. `merged` is None after a restart, until the key is heard of again.
+    """What is known of one key. `merged` is what was published last; None: that is not known, as after a
+    restart, until the key's snapshot value comes.
 
     `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.
     `overlay`: while it does not, what LIVE said of the key since the session began.
@@ -93,8 +94,9 @@ class MergedMeasures:
         else:
             if not row.settled:
                 row.overlay = _merged(row.overlay, measures)[0]
-                # A partial LIVE on top of a row from before the gap would be a state that never was.
-                if self._filling:
+                # A partial LIVE on top of a row from before the gap would be a state that never was, and
+                # without that row it would erase the measures that it does not name.
+                if self._filling or row.merged is None:
                     return
             merged, whole = _merged(row.merged, measures)
             changed = merged != row.merged
@@ -108,18 +110,20 @@ class MergedMeasures:
         """End the waiting for snapshot values, once the snapshot is over and again once it is proven.
 
         A row that LIVE spoke of and the snapshot did not is published: what it was, with LIVE merged into
-        it. If the snapshot is proven, the row was gone before and began anew: then LIVE said all of it.
+        it; where that is not known, the topic keeps what it has. If the snapshot is proven, the row was gone
+        before and began anew: then LIVE said all of it.
         """
         self._filling = False
         for key, row in self._rows.items():
             if row.settled or row.overlay is None:
                 continue
-            overlay = _decode_measures(row.overlay)
-            measures = overlay
+            measures = _decode_measures(row.overlay)
             if proven:
                 row.settled, row.overlay = True, None
-            elif row.merged is not None:
-                measures = _decode_measures(row.merged) | overlay
+            elif row.merged is None:
+                continue
+            else:
+                measures = _decode_measures(row.merged) | measures
             if _replace(row, measures):
                 identity = _decode_identity(row.identity)
                 items.append(merged_state(identity, measures, typing.typed(measures), key, received))

@@ -154,6 +154,35 @@ def test_a_row_that_began_anew_while_we_were_away_does_not_keep_its_old_measures
     assert table.published["q"] == {"Answered": "9"}
 
 
+def test_live_alone_does_not_erase_what_a_row_from_before_a_restart_has_in_the_topic() -> None:
+    before = Table()
+    before.session("q", "other")
+    after = Table(before.persisted)
+    after.published = before.published
+    after.measures.begin()
+    after.snapshot("other", Offered="1")
+    after.live("q", Answered="9")
+    after.end()
+    after.live("q", Answered="10")
+    assert after.published["q"] == {"Offered": "1"}
+    after.snapshot("q", Offered="2", Answered="10")
+    assert after.published["q"] == {"Offered": "2", "Answered": "10"}
+
+
+def test_a_row_from_before_a_restart_that_a_proven_snapshot_lacks_began_anew() -> None:
+    before = Table()
+    before.session("q", "other")
+    after = Table(before.persisted)
+    after.published = before.published
+    after.measures.begin()
+    after.snapshot("other", Offered="1")
+    after.live("q", Answered="9")
+    after.end()
+    after.live("q", Talking="1")
+    assert after.prove() == (0, 0)
+    assert after.published["q"] == {"Answered": "9", "Talking": "1"}
+
+
 def test_what_only_live_said_before_the_link_broke_is_left_to_the_next_snapshot() -> None:
     table = Table()
     table.session("q")
