@@ -29,7 +29,7 @@ class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):
     appkey: Secret
     measure_producers: list[str]
     endpoint_hosts: list[str] | None = None
-    """Host suffixes to which a token may be sent over a websocket. None: those of the base URL's own domain."""
+    """Host suffixes to which a token may be sent over a websocket. None: the base URL's own domain."""
     snapshot_quiet_seconds: Positive = 10.0
     snapshot_limit_seconds: Positive = 120.0
     snapshot_settle_seconds: Positive = 2.0

@@ -41,12 +41,14 @@ class Row(Struct, gc=False):
 
     `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.
     `overlay`: while it does not, what LIVE said of the key since the session began.
+    `kept`: the keyed state has the key for certain.
     """
 
     identity: bytes
     merged: bytes | None = None
     overlay: bytes | None = None
     settled: bool = False
+    kept: bool = True
 
 
 class Retirement(Struct, frozen=True):
@@ -87,6 +89,9 @@ class MergedMeasures:
         if self._keys.seen(key):
             self._add(data, key, changes)
         row = self._rows[key]
+        if not row.kept:
+            changes[self._prefix + key] = row.identity
+            row.kept = True
         measures, typed = data.measures, data.measures_typed
         if data.payload_type == "INITIALIZING":
             row.settled, row.overlay = True, None
@@ -105,6 +110,14 @@ class MergedMeasures:
                 measures, typed = whole, typing.typed(whole)
         if changed:
             items.append(merged_state(data, measures, typed, key, event.received))
+
+    def doubt(self, stored: Mapping[str, bytes]) -> None:
+        """Take every key for known that the keyed state has (`stored`) or may get yet, and nothing for
+        published: for when the outcome of the last append is unknown, between two sessions."""
+        identities = {key: row.identity for key, row in self._rows.items()}
+        identities |= {name.removeprefix(self._prefix): value for name, value in stored.items()}
+        self._rows = {key: Row(identity, kept=False) for key, identity in identities.items()}
+        self._keys = KeyedSet(self._rows)
 
     def end_filling(self, proven: bool, received: datetime, typing: Typing, items: Items) -> None:
         """End the waiting for snapshot values, once the snapshot is over and again once it is proven.

@@ -231,9 +231,10 @@ class ProducerSession:
             self._seen_alive_at = websocket.last_bytes_at
             if stream.had_snapshot:
                 self._was_forced = False
-            if not stream.is_settled:
-                # What the spool did not take is not published, whatever the rows in memory say.
-                self._flow.measures = self._known_measures()
+            measures = self._flow.measures
+            if measures is not None and not stream.is_settled:
+                # What the spool did not take is not published, and may be taken yet, all the same.
+                measures.doubt(self._ctx.states(prefix(self._producer)))
         raise AssertionError("a stream ends only with its link")
 
     def _note(self, loss: Loss) -> None:

@@ -16,10 +16,10 @@ from streamd.connectors.avaya.discretion import Discretion
 from streamd.connectors.avaya.flow import Batch, Flow
 from streamd.connectors.avaya.measures import MergedMeasures
 from streamd.connectors.avaya.snapshot import Rules, Snapshot
+from streamd.dead_letters import undecodable
 from streamd.errors import BadRecord
 from streamd.model import DEAD_LETTER, Event, State
 from streamd.privacy import Privacy
-from streamd.dead_letters import undecodable
 
 RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
 QUEUE, CONTACTS = "Queue_itd_1.0.0", "DialogDetail_cdr_1.0.0"

@@ -224,6 +224,38 @@ def test_rows_known_from_before_a_restart_are_deleted_with_their_identity() -> N
     assert set(after.persisted) == {prefix(PRODUCER) + "a"}
 
 
+def test_a_key_whose_append_ends_after_its_session_is_retired_like_any_other() -> None:
+    table = Table()
+    table.session("a")
+    stored = dict(table.persisted)
+    table.live("late", Offered="1")  # what becomes of that append is not known when the session ends
+    table.measures.doubt(stored)
+    assert table.session("a") == (1, 0)
+    assert set(table.published) == {"a"}
+    assert set(table.persisted) == {prefix(PRODUCER) + "a"}
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+def test_a_key_whose_append_is_lost_is_known_again_once_it_is_heard_of(deletes: bool) -> None:
+    """Neither its row nor its end is taken for published or kept before that."""
+    table = Table()
+    table.session("a")
+    published, stored = dict(table.published), dict(table.persisted)
+    if deletes:
+        table.apply("a", "LIVE", "DELETE")
+    else:
+        table.live("a", Offered="2")
+        table.live("b", Offered="2")
+    table.published, table.persisted = published, stored
+    table.measures.doubt(stored)
+    table.measures.begin()
+    table.snapshot("a", Offered="2")
+    table.live("b", Offered="2")
+    table.prove()
+    assert table.published == {"a": {"Offered": "2"}, "b": {"Offered": "2"}}
+    assert set(table.persisted) == {prefix(PRODUCER) + key for key in "ab"}
+
+
 def test_the_key_set_is_written_only_when_a_row_comes_or_goes() -> None:
     table = Table()
     table.measures.begin()
