@@ -38,19 +38,27 @@ class Assembly:
         self._prefix = prefix
         self._committed = numbers
         self._place = place
-        self._topics: dict[Stream, str] = {}
-        self._lanes: dict[tuple[Origin, str, int], list[Record]] = {}
+        self._lanes: dict[tuple[Origin, str], dict[int, list[Record]]] = {}
         self._states: dict[tuple[str, Stream, str], tuple[Origin, State, int]] = {}
 
     def add(self, handover: Handover) -> None:
         """Number and encode one hand-over."""
         origin = handover.origin
+        encode = self._envelope.event
+        stream: Stream | None = None
         for item in handover.items:
             if isinstance(item, Event):
-                number = self._next(origin, item.stream)
-                self._write(origin, item.stream, self._envelope.event(item, origin, number))
+                if item.stream is not stream:  # most often it is that of the event before
+                    stream = item.stream
+                    source = (origin.connector, stream.name)
+                    number = self._last(source)
+                    topic, lanes = self._lanes_of(origin, stream)
+                number += 1
+                record = encode(item, origin, number)
+                self.numbers[source] = number
+                self._write(topic, lanes, record)
             else:
-                merged = self._last(origin, item.of)
+                merged = self._last((origin.connector, item.of.name))
                 self._states[origin.connector, item.stream, item.key] = (origin, item, merged)
         for name, value in handover.changes.items():
             self.changes[origin.connector, name] = value
@@ -58,35 +66,33 @@ class Assembly:
     def rows(self, first: int) -> list[Row]:
         """Give the rows, the first with id `first`. Of several states of one key only the last is written."""
         for origin, state, merged in self._states.values():
-            number = self._next(origin, state.stream)
-            self._write(origin, state.stream, self._envelope.state(state, origin, number, merged))
+            source = (origin.connector, state.stream.name)
+            number = self.numbers[source] = self._last(source) + 1
+            topic, lanes = self._lanes_of(origin, state.stream)
+            self._write(topic, lanes, self._envelope.state(state, origin, number, merged))
         self._states.clear()
         ids = count(first)
         return [
             Row(next(ids), origin, topic, partition, len(records), size, records)
-            for (origin, topic, partition), lane in self._lanes.items()
+            for (origin, topic), lanes in self._lanes.items()
+            for partition, lane in lanes.items()
             for records, size in cut(lane)
         ]
 
-    def _next(self, origin: Origin, stream: Stream) -> int:
-        number = self._last(origin, stream) + 1
-        self.numbers[origin.connector, stream.name] = number
-        return number
-
-    def _last(self, origin: Origin, stream: Stream) -> int:
-        source = (origin.connector, stream.name)
+    def _last(self, source: tuple[str, str]) -> int:
         number = self.numbers.get(source)
         return self._committed.get(source, 0) if number is None else number
 
-    def _write(self, origin: Origin, stream: Stream, record: Record) -> None:
-        topic = self._topics.get(stream)
-        if topic is None:
-            topic = self._topics[stream] = f"{self._prefix}.{stream.topic}"
-        lane = (origin, topic, self._place(topic, record.key))
-        records = self._lanes.get(lane)
-        if records is None:
-            records = self._lanes[lane] = []
-        records.append(record)
+    def _lanes_of(self, origin: Origin, stream: Stream) -> tuple[str, dict[int, list[Record]]]:
+        topic = f"{self._prefix}.{stream.topic}"
+        return topic, self._lanes.setdefault((origin, topic), {})
+
+    def _write(self, topic: str, lanes: dict[int, list[Record]], record: Record) -> None:
+        partition = self._place(topic, record.key)
+        lane = lanes.get(partition)
+        if lane is None:
+            lane = lanes[partition] = []
+        lane.append(record)
 
 
 def cut(records: Iterable[Record]) -> Iterable[tuple[list[Record], int]]:
