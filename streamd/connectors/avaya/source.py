@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from time import monotonic
@@ -24,7 +25,7 @@ from streamd.connectors.avaya.protocol import Loss, Standing, backoff_seconds
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.stream import Stream
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
-from streamd.connectors.avaya.wire import AuthenticationResponse, authentication, decode
+from streamd.connectors.avaya.wire import AuthenticationResponse, authentication, decode, parts
 from streamd.errors import Rejected, StreamdError, Transient
 from streamd.privacy import Privacy
 from streamd.redaction import STARS
@@ -203,12 +204,13 @@ class ProducerSession:
         others: list[bytes] = []
         with trio.move_on_after(self._ctx.config.authentication_timeout_seconds):
             while True:
-                frames = await websocket.receive()
-                for index, frame in enumerate(frames):
-                    [message, *_] = decode(frame, self._producer)
-                    if isinstance(message, AuthenticationResponse):
-                        return message.status, others + frames[index + 1 :]
-                    others.append(frame)
+                frames = deque(await websocket.receive())
+                while frames:
+                    frame = frames.popleft()
+                    status, rest = _answer(frame)
+                    others += rest
+                    if status is not None:
+                        return status, [*others, *frames]
         return None, others
 
     async def _stream(
@@ -266,3 +268,16 @@ class ProducerSession:
 
     def __repr__(self) -> str:
         return f"ProducerSession({self._own!r})"
+
+
+def _answer(frame: bytes) -> tuple[str | None, list[bytes]]:
+    """Look for the authentication response in a frame, which may be an array; give its status and the rest."""
+    rest: list[bytes] = []
+    status: str | None = None
+    for part in parts(frame):
+        message = decode(part, "the authentication response")[0]
+        if status is None and isinstance(message, AuthenticationResponse):
+            status = message.status
+        else:
+            rest.append(part)
+    return status, rest

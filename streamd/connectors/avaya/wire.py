@@ -75,16 +75,11 @@ def decode(frame: bytes, origin: str) -> list[Message | BadRecord]:
     try:
         return [_decode_usual(frame)]
     except _UNREADABLE:
-        return [_attempt(part, origin) for part in _parts(frame)]
+        return [_attempt(part, origin) for part in parts(frame)]
 
 
-def authentication(subscription_id: str, token: str) -> str:
-    """Write the first frame that a client has to send (seed 001, "authentication")."""
-    frame = {"event": "authentication", "subscriptionId": subscription_id, "token": token}
-    return msgspec.json.encode(frame).decode()
-
-
-def _parts(frame: bytes) -> Iterator[bytes]:
+def parts(frame: bytes) -> Iterator[bytes]:
+    """Give the objects of an array one by one; anything else, an empty array too, as it came."""
     if not frame.lstrip(b" \t\r\n").startswith(b"["):
         yield frame
         return
@@ -97,6 +92,12 @@ def _parts(frame: bytes) -> Iterator[bytes]:
         yield frame
     for item in items:
         yield bytes(item)
+
+
+def authentication(subscription_id: str, token: str) -> str:
+    """Write the first frame that a client has to send (seed 001, "authentication")."""
+    frame = {"event": "authentication", "subscriptionId": subscription_id, "token": token}
+    return msgspec.json.encode(frame).decode()
 
 
 def _attempt(part: bytes, origin: str) -> Message | BadRecord:
