@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import trio
 
@@ -17,6 +18,8 @@ from streamd.transport.websocket import WebSocket
 
 REFUSED_SECONDS = 60.0
 LEAST_SECONDS = 0.2
+# expiresIn is in whole seconds: the subscription may live so much longer than it says.
+EXPIRES_WITHIN_SECONDS = 1.0
 NOT_YET = 0.1  # of the life that is left, to wait for the token's own refresh
 
 
@@ -24,26 +27,35 @@ class Renewer:
     """Renews with a new token at about three quarters of the life that is left, again and again.
 
     A renewal that fails does not end the stream: what still flows is given up only when the server does.
+    `is_silent_since` tells whether nothing came on the socket since an expiry (contract, section 5, row 8:
+    the socket may stay open, answer pings, and send no data any more).
     """
 
     def __init__(
-        self, ctx: Context[AvayaConfig], own: OwnSubscription, websocket: WebSocket, herald: Herald
+        self,
+        ctx: Context[AvayaConfig],
+        own: OwnSubscription,
+        websocket: WebSocket,
+        herald: Herald,
+        is_silent_since: Callable[[float], bool],
     ) -> None:
         self._ctx = ctx
         self._own = own
         self._websocket = websocket
         self._herald = herald
+        self._is_silent_since = is_silent_since
 
     async def run(self) -> None:
         """Renew until cancelled, or for ever do nothing where the server names no expiry.
 
-        Raises ConnectionLost when the subscription is gone.
+        Raises ConnectionLost when the subscription is gone, or may have been gone for a while.
         """
         tries = 0
         wait = self._until_due()
         while wait is not None:
             await trio.sleep(wait)
             tries += 1
+            expiry = self._own.expires_at
             wait = backoff_seconds(tries, random.random())  # noqa: S311 - jitter, no secret
             try:
                 renewal = await self._own.renew()
@@ -55,6 +67,8 @@ class Renewer:
                 wait = REFUSED_SECONDS
                 self._on_failed(error.reason)
                 continue
+            if expiry is not None and self._ctx.clock.monotonic() >= expiry:
+                await self._doubt(expiry)
             if renewal is Renewal.LOST:
                 raise ConnectionLost(Loss("the subscription is gone", retry_after=0.0, check=True))
             if renewal is Renewal.FRUITLESS:
@@ -64,6 +78,12 @@ class Renewer:
                 tries, wait = 0, self._until_due()
             else:
                 tries, wait = 0, max(LEAST_SECONDS, NOT_YET * (self._own.expires_in or 0.0))
+
+    async def _doubt(self, expiry: float) -> None:
+        """Give up a socket on which nothing comes since an expiry: no renewal brings it back to life."""
+        await trio.sleep(max(0.0, expiry + EXPIRES_WITHIN_SECONDS + 0.5 - self._ctx.clock.monotonic()))
+        if self._is_silent_since(expiry):
+            raise ConnectionLost(Loss("silent since the subscription expired", retry_after=0.0, check=True))
 
     def _until_due(self) -> float | None:
         left = self._own.expires_in

@@ -21,7 +21,7 @@ from streamd.connectors.avaya.losses import ConnectionLost, lone_error
 from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
 from streamd.connectors.avaya.pace import Pace
 from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval
-from streamd.connectors.avaya.renewing import Renewer
+from streamd.connectors.avaya.renewing import EXPIRES_WITHIN_SECONDS, Renewer
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
 from streamd.connectors.avaya.subscription import OwnSubscription
@@ -62,7 +62,8 @@ class Stream:
         self._intake = Intake(ctx, link)
         self._pace = Pace(self._intake)
         self._herald = Herald(link)
-        self._renewer = Renewer(ctx, own, websocket, self._herald)
+        self._own = own
+        self._renewer = Renewer(ctx, own, websocket, self._herald, self._is_silent_since)
         rules = Rules(
             config.snapshot_quiet_seconds,
             config.snapshot_limit_seconds,
@@ -73,6 +74,8 @@ class Stream:
         self._late = 0
         self._closed_cleanly = False
         self._is_behind = True
+        self._data_at = 0.0
+        self._silent_since: float | None = None
         self._reached_monotonic = 0.0
         self._reached: datetime | None = None
 
@@ -123,6 +126,7 @@ class Stream:
                 self._note_reached()
                 raise
             self._is_behind = True
+            self._data_at = monotonic()
 
     def _take(self, frames: list[bytes]) -> None:
         received = self._ctx.clock.now()
@@ -210,15 +214,25 @@ class Stream:
             self._note_reached()
         return self._intake.proof(self._reached)
 
+    def _is_silent_since(self, expiry: float) -> bool:
+        """Tell whether no data came since the subscription expired; then nothing is proven beyond that."""
+        silent = self._data_at <= expiry + EXPIRES_WITHIN_SECONDS
+        self._silent_since = expiry if silent else None
+        return silent
+
     def _note_reached(self) -> None:
         """Note the instant before which all that the server had sent was put into the intake.
 
         To be called only when nothing is in hand that was received and not put there. A pong or any other
         byte proves what was sent before it, for TCP keeps the order; silence proves nothing, for the line
-        may be half open. A Close frame is the last that the server sends.
+        may be half open. A Close frame is the last that the server sends. After the subscription's expiry
+        only data proves anything, for the server may have stopped sending and still answer pings.
         """
         self._is_behind = False
         reached = min(self._websocket.drained_at, self._websocket.last_bytes_at)
+        expiry = self._own.expires_at if self._silent_since is None else self._silent_since
+        if expiry is not None and reached > expiry:
+            reached = max(expiry, min(reached, self._data_at))
         if not self._closed_cleanly:
             reached -= ON_ITS_WAY_SECONDS
         if reached != self._reached_monotonic:

@@ -132,6 +132,11 @@ class OwnSubscription:
         return self._current is not None
 
     @property
+    def expires_at(self) -> float | None:
+        """Give when it expires in seconds of our monotonic clock; None when the server did not say."""
+        return self._expires_at
+
+    @property
     def expires_in(self) -> float | None:
         """Give the seconds until it expires, on our monotonic clock; None when the server did not say."""
         return None if self._expires_at is None else self._expires_at - self._ctx.clock.monotonic()

@@ -198,6 +198,25 @@ async def test_failing_renewals_degrade_the_link_only_when_the_subscription_has_
         assert "lost" not in running.moments()
 
 
+async def test_a_socket_that_fell_silent_at_the_expiry_is_replaced_and_its_gap_begins_there(
+    system: Any, truth: Any
+) -> None:
+    faults = ("token-seconds=4", "expiry-silent")
+    async with system(options(*faults)) as (simulator, running):
+        await running.until_state("live")
+        simulator.set_faults(*faults, "error-500:renew")
+        await running.until_state("degraded")
+        await trio.sleep(1.0)
+        last = max(event["receivedtime"] for event in running.events(".upserted"))
+        simulator.set_faults(*faults)
+        await running.until(lambda: "recovered" in running.moments())
+        gaps = [event["data"] for event in running.events("gap.closed")]
+        [gap] = [gap for gap in gaps if gap["cause"] == "link_lost"]
+        assert gap["from"] <= last < gap["to"]
+        simulator.set_rate(0)
+        await running.until(lambda: running.table() == truth(simulator, QUEUE))
+
+
 async def test_expiry_that_closes_the_socket_is_survived(system: Any) -> None:
     async with system(options()) as (simulator, running):
         await running.until_state("live")
