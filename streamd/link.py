@@ -1,0 +1,212 @@
+"""What a session tells of its link: each moment becomes one append, of the gap that opens or closes and the
+life-cycle event, and shows in the status.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from streamd.connector import NO_CHANGES, Changes, Session
+from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
+from streamd.gaps import LINK, NOTHING, Step, joined
+from streamd.model import CONNECTORS, Event
+from streamd.spool.proofs import Proof
+from streamd.supervision import attempt
+
+if TYPE_CHECKING:
+    from streamd.runtime import Runtime
+
+
+class SessionLink:
+    """One session's link as streamd sees it (the `Link` of connector.py)."""
+
+    def __init__(self, runtime: Runtime, session: Session) -> None:
+        self._runtime = runtime
+        self._session = session
+        self._connected_at: datetime | None = None
+        self._connected_since = 0.0
+        self._proof: Callable[[], datetime | None] | None = None
+        self._declared = False
+        self._was_lost = False
+        self._through: datetime | None = None
+        self._bug: Exception | None = None
+        self.running = trio.CancelScope()
+        """The session's own run, to be cancelled when its proof of life has a bug."""
+
+    # -- told by `keep`
+
+    async def begin(self) -> None:
+        """Declare what was missed since the last proof of life, from before this process too."""
+        runtime, session = self._runtime, self._session
+        now = runtime.clock.now()
+        alive = runtime.spool.alive(runtime.origin, session.name)
+        since = min(alive, now) if alive else None  # the clock may have gone back meanwhile
+        self._through = since
+        runtime.spool.prove_with(runtime.origin, session.name, self._prove)
+        step = joined(self._open("crash", since), self._close_others(now))
+        if self._was_lost:  # and still is: the gap is open, the status says why
+            await self._append(*step)
+        else:
+            await self._tell("connecting", None, step)
+        self._declared = True
+
+    async def lost(self, reason: str, cause: str = "link_lost") -> None:
+        """Note that the link is down: the gap opens at the last proof of life."""
+        await self._down("lost", reason, cause, "lost")
+
+    async def refused(self, reason: str) -> None:
+        """Note that the vendor refuses us as we stand."""
+        await self._down("refused", reason, "refused", "refused")
+
+    async def parked(self, reason: str) -> None:
+        """Note that the session crashed too often."""
+        await self._down("parked", reason, "parked", "parked")
+
+    async def stopped(self, cause: str) -> None:
+        """Note that streamd lets go of the link on purpose."""
+        await self._down("stopped", cause, cause, "stopped")
+        self._runtime.spool.forget(self._runtime.origin, self._session.name)
+
+    def held(self, seconds: float) -> bool:
+        """Tell whether the link was up for that long until now."""
+        up = self._runtime.clock.monotonic() - self._connected_since
+        return self._connected_at is not None and up > seconds
+
+    def is_in(self, *states: ConnectorState) -> bool:
+        """Tell whether the session is in one of these states."""
+        status = self._runtime.status.sessions.get(self._session.name)
+        return status is not None and status.state in states
+
+    def raise_bug(self) -> None:
+        """Raise the bug of the session's proof of life, if it had one."""
+        bug, self._bug = self._bug, None
+        if bug is not None:
+            raise bug
+
+    # -- told by the session
+
+    def prove_with(self, proof: Callable[[], datetime | None]) -> None:
+        self._proof = proof
+
+    async def connected(self, at: datetime, **data: Any) -> None:
+        now = self._runtime.clock.now()
+        until = min(at, now)
+        step = self._runtime.gaps.close(
+            self._session.name, LINK, until=until, restored=False, count=None, now=now
+        )
+        self._connected_at = until
+        self._connected_since = self._runtime.clock.monotonic()
+        self._declared = False
+        if self._was_lost:
+            self._runtime.counters.count("reconnects")
+        await self._tell("snapshot", "connected", step, **data)
+
+    async def snapshot_begun(self) -> None:
+        await self._tell("snapshot", "snapshot_begun")
+
+    async def snapshot_completed(self, *, proven: bool, **data: Any) -> None:
+        step = NOTHING
+        if proven:
+            step = self._runtime.gaps.heal(self._session.name, by="snapshot", now=self._runtime.clock.now())
+        await self._tell("snapshot", "snapshot_completed", step, proven=proven, **data)
+
+    async def live(self) -> None:
+        if self._was_lost:
+            self._was_lost = False
+            self._runtime.log.info("link_recovered", session=self._session.name)
+            await self._tell("live", "recovered")
+        elif self.is_in("live"):
+            return
+        await self._tell("live", "live")
+
+    async def degraded(self, reason: str) -> None:
+        await self._tell("degraded", None, reason=reason)
+
+    async def open_gap(self, kind: str, *, cause: str, since: datetime) -> None:
+        await self._append(*self._open(cause, since, kind))
+
+    async def close_gap(self, kind: str, *, until: datetime, restored: bool, count: int | None) -> None:
+        now = self._runtime.clock.now()
+        step = self._runtime.gaps.close(
+            self._session.name, kind, until=until, restored=restored, count=count, now=now
+        )
+        await self._append(*step)
+
+    # -- inside
+
+    async def _down(self, state: ConnectorState, reason: str, cause: str, action: LifeCycle) -> None:
+        """Open the gap and tell the moment; what is told already is not told again at each try."""
+        now = self._runtime.clock.now()
+        since = self._prove().alive or self._runtime.spool.alive(self._runtime.origin, self._session.name)
+        self._connected_at = None
+        self._proof = None
+        since = min(since, now) if since else None
+        step = joined(self._open(cause, since), self._close_others(now))
+        self._was_lost = True
+        await self._tell(state, None if self.is_in(state) else action, step, reason=reason)
+        self._declared = True
+
+    def _open(self, cause: str, since: datetime | None, kind: str = LINK) -> Step:
+        """Open a gap, unless one of its kind is open. Without any proof of life it is that of a new spool."""
+        step = self._runtime.gaps.open(
+            self._session.name,
+            kind,
+            gap_id=str(uuid.uuid4()),
+            scope=self._session.scope,
+            since=since,
+            cause=cause if since is not None else "new_spool",
+            stateful=self._session.stateful,
+            now=self._runtime.clock.now(),
+        )
+        self._runtime.counters.count("gaps", len(step[0]))
+        return step
+
+    def _close_others(self, now: datetime) -> Step:
+        """End the gaps beside the link's own where that takes over, or where a crash has left them."""
+        return self._runtime.gaps.close_others(self._session.name, until=now, now=now)
+
+    def _prove(self) -> Proof:
+        """Say what is proven: through now while the hole is declared, else what the session proves.
+
+        From `connected` on the link's gap reaches to that instant, and it began before all that the former
+        connection had read and not committed: so the proof never needs to lie before it.
+        """
+        if self._connected_at is None:
+            if self._declared:
+                self._through = self._runtime.clock.now()
+            return Proof(None, self._through)
+        proven = attempt(self._proof) if self._proof else None
+        if isinstance(proven, Exception):
+            self._bug, self._proof, proven = proven, None, None
+            self.running.cancel()
+        self._through = max(self._connected_at, proven or self._connected_at)
+        return Proof(self._through, self._through)
+
+    async def _tell(
+        self,
+        state: ConnectorState,
+        action: LifeCycle | None,
+        step: Step = NOTHING,
+        *,
+        reason: str | None = None,
+        **details: Any,
+    ) -> None:
+        """Show the new state, and append a moment's events in one commit; that may wait for room."""
+        events, changes = step
+        runtime, session = self._runtime, self._session
+        now = runtime.clock.now()
+        runtime.status.set(session.name, state, reason, now)
+        if action:
+            data = LifeCycleData(state, session.name, reason, details)
+            event = Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name)
+            events = [*events, event]
+        await self._append(events, changes)
+
+    async def _append(self, events: list[Event], changes: Changes = NO_CHANGES) -> None:
+        if events or changes:
+            await self._runtime.append_own(events, changes)
