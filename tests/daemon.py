@@ -100,6 +100,12 @@ class DaemonProcess:
             answer.raise_for_status()
             return answer.json()
 
+    async def restart(self, connector: str) -> None:
+        """Ask for what `streamd restart` asks for."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.state / "control.sock"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://streamd", timeout=20) as client:
+            (await client.post("/restart", params={"name": connector})).raise_for_status()
+
     async def until(self, state: str, connector: str | None = None, within: float = 30.0) -> dict[str, Any]:
         """Wait until every connector (or one) is in `state`; give the status then."""
         deadline = time.monotonic() + within
