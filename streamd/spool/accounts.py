@@ -8,7 +8,7 @@ from datetime import datetime
 import trio
 
 from streamd.spool.completeness import Completeness
-from streamd.spool.store import Row
+from streamd.spool.rows import Row
 
 RESERVE_BYTES = 16 * 1024**2  # what streamd's own events may use beyond a connector's share
 Found = Mapping[str, tuple[int, int, int]]

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from streamd.cloudevents import Envelope
 from streamd.model import Event, Origin, Record, State, Stream
-from streamd.spool.store import Numbers, Row, record_bytes
+from streamd.spool.rows import Row, record_bytes
+from streamd.spool.store import Numbers
 
 _ROW_BYTES = 256 * 1024  # a row is what one Kafka batch takes; larger groups become several rows
 

@@ -6,8 +6,9 @@ from collections import deque
 
 import trio
 
+from streamd.spool.rows import LaneSize, Row
 from streamd.spool.sqlite import SpoolCorrupt
-from streamd.spool.store import LaneSize, Row, Store
+from streamd.spool.store import Store
 
 TAKE_BYTES = 1024 * 1024
 """About what one `take` gives, and the most that one lane may have in the cache: a partition that is stuck

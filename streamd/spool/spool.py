@@ -22,8 +22,9 @@ from streamd.spool.assembly import Handover
 from streamd.spool.directory import Ballast
 from streamd.spool.lanes import Cache, Lane
 from streamd.spool.proofs import Proof, Proofs
+from streamd.spool.rows import LaneSize, Row
 from streamd.spool.sqlite import SpoolDiskFull
-from streamd.spool.store import LaneSize, Numbers, Row, Store
+from streamd.spool.store import Numbers, Store
 from streamd.spool.writer import Call, Moved, Writer, Written
 
 T = TypeVar("T")

@@ -7,19 +7,21 @@ publisher's (`rows_after`) and the main thread's (`state`, `states`); WAL lets t
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct, field
 
 from streamd.errors import SpoolUnusable
-from streamd.model import Origin, Record
+from streamd.model import Origin
 from streamd.spool import directory
+from streamd.spool.rows import LaneSize, by_partition, packed
+from streamd.spool.rows import Row as Row
+from streamd.spool.rows import record_bytes as record_bytes
+from streamd.spool.rows import unpack as unpack
 from streamd.spool.sqlite import SpoolCorrupt as SpoolCorrupt
 from streamd.spool.sqlite import SpoolDiskFull as SpoolDiskFull
 from streamd.spool.sqlite import connect as connect
@@ -46,29 +48,6 @@ CREATE TABLE topics (topic TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOU
 
 Numbers = dict[tuple[str, str], int]
 """(connector, stream) -> the last number given."""
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Record]).decode
-
-
-class Row(Struct):
-    """Some records of one connector for one partition, in order. `records` None: still in the file."""
-
-    id: int
-    origin: Origin
-    topic: str
-    partition: int
-    count: int
-    bytes: int
-    records: list[Record] | None = None
-
-
-class LaneSize(Struct, frozen=True):
-    """What waits in the file for one partition."""
-
-    topic: str
-    partition: int
-    rows: int
 
 
 class Commit(Struct):
@@ -162,7 +141,7 @@ class Store:
         """
         with mapped(), transaction(self._writer):
             self._delete(commit.deleted)
-            self._writer.executemany("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", map(_packed, commit.rows))
+            self._writer.executemany("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", map(packed, commit.rows))
             self._writer.executemany(
                 "REPLACE INTO numbers VALUES (?,?,?)",
                 ((*source, number) for source, number in commit.numbers.items()),
@@ -197,11 +176,11 @@ class Store:
                 query = "SELECT connector, vendor, checksum, payload FROM rows WHERE id=?"
                 connector, vendor, checksum, payload = self._writer.execute(query, (row_id,)).fetchone()
                 self._delete([row_id])
-                for partition, records in _by_partition(unpack(payload, checksum), place).items():
+                for partition, records in by_partition(unpack(payload, checksum), place).items():
                     size = sum(map(record_bytes, records))
                     origin = Origin(connector, vendor)
                     row = Row(first, origin, topic, partition, len(records), size, records)
-                    self._writer.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", _packed(row))
+                    self._writer.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", packed(row))
                     first += 1
             self._know(topic, partitions)
         return first
@@ -287,31 +266,3 @@ class Store:
         query = "SELECT name, value FROM state WHERE connector=? AND name>=? AND name<?"
         with mapped():
             return dict(self._states.execute(query, (connector, prefix, prefix + "\U0010ffff")).fetchall())
-
-
-def unpack(payload: bytes, checksum: int) -> list[Record]:
-    """Give a row's records. Raises SpoolCorrupt where the bytes are not those that were written."""
-    if zlib.crc32(payload) != checksum:
-        raise SpoolCorrupt("the checksum of a row is wrong")
-    return _decode(payload)
-
-
-def _by_partition(records: list[Record], place: Callable[[bytes], int]) -> dict[int, list[Record]]:
-    split: dict[int, list[Record]] = {}
-    for record in records:
-        split.setdefault(place(record.key), []).append(record)
-    return split
-
-
-def record_bytes(record: Record) -> int:
-    """Say how much a record counts for: key, value and about 48 bytes a header; binary mode has 15."""
-    return len(record.key) + len(record.value or b"") + 48 * len(record.headers) + 16
-
-
-def _packed(row: Row) -> tuple[int, str, str, str, int, int, int, int, bytes]:
-    payload = _encode(row.records)
-    origin = row.origin
-    return (
-        row.id, origin.connector, origin.vendor, row.topic, row.partition, row.count, row.bytes,
-        zlib.crc32(payload), payload,
-    )  # fmt: skip

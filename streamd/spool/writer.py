@@ -12,7 +12,8 @@ from msgspec import Struct
 from streamd.cloudevents import Envelope
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.assembly import Assembly, Handover
-from streamd.spool.store import Commit, LaneSize, Numbers, Row, Store
+from streamd.spool.rows import LaneSize, Row
+from streamd.spool.store import Commit, Numbers, Store
 
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 

@@ -15,8 +15,9 @@ from streamd.cloudevents import Envelope, Mode
 from streamd.model import Event, Origin, Record, State, Stream
 from streamd.spool.directory import DATABASE
 from streamd.spool.inspect import Dumped, look
+from streamd.spool.rows import Row
 from streamd.spool.spool import Spool
-from streamd.spool.store import Row, Store
+from streamd.spool.store import Store
 
 PREFIX = "p"
 ORIGIN = Origin("emea", "avaya")

@@ -19,9 +19,9 @@ from streamd.model import Event, Record
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.lanes import TAKE_BYTES
 from streamd.spool.proofs import Proof
+from streamd.spool.rows import Row
 from streamd.spool.spool import Spool
 from streamd.spool.sqlite import SpoolCorrupt
-from streamd.spool.store import Row
 from tests.spool.rig import ORIGIN, OTHER, START, TOPIC, Rig, event, eventually, number_of, numbers
 
 KEYS = [f"key{number}" for number in range(6)]

@@ -1,0 +1,63 @@
+"""A row of the spool: some records of one connector for one partition, and how they are packed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from streamd.model import Origin, Record
+from streamd.spool.sqlite import SpoolCorrupt
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Record]).decode
+
+
+class Row(Struct):
+    """Some records of one connector for one partition, in order. `records` None: still in the file."""
+
+    id: int
+    origin: Origin
+    topic: str
+    partition: int
+    count: int
+    bytes: int
+    records: list[Record] | None = None
+
+
+class LaneSize(Struct, frozen=True):
+    """What waits in the file for one partition."""
+
+    topic: str
+    partition: int
+    rows: int
+
+
+def unpack(payload: bytes, checksum: int) -> list[Record]:
+    """Give a row's records. Raises SpoolCorrupt where the bytes are not those that were written."""
+    if zlib.crc32(payload) != checksum:
+        raise SpoolCorrupt("the checksum of a row is wrong")
+    return _decode(payload)
+
+
+def by_partition(records: list[Record], place: Callable[[bytes], int]) -> dict[int, list[Record]]:
+    split: dict[int, list[Record]] = {}
+    for record in records:
+        split.setdefault(place(record.key), []).append(record)
+    return split
+
+
+def record_bytes(record: Record) -> int:
+    """Say how much a record counts for: key, value and about 48 bytes a header; binary mode has 15."""
+    return len(record.key) + len(record.value or b"") + 48 * len(record.headers) + 16
+
+
+def packed(row: Row) -> tuple[int, str, str, str, int, int, int, int, bytes]:
+    payload = _encode(row.records)
+    origin = row.origin
+    return (
+        row.id, origin.connector, origin.vendor, row.topic, row.partition, row.count, row.bytes,
+        zlib.crc32(payload), payload,
+    )  # fmt: skip
