@@ -140,6 +140,7 @@ class _Dialog:
     ) -> None:
         self._dialogs, self._id, self._group, self._name = dialogs, identifier, conversation, name
         self._steps = self._asked = 0
+        self._paired = False
         self._past: bool = parent._past if parent is not None else past
         self.clock: int = parent.clock if parent is not None else begun - 1
         self.begun = self._tick()
@@ -169,8 +170,8 @@ class _Dialog:
     def step(self) -> Message:
         draw, faults = self._dialogs.random, self._dialogs.faults
         period = int(faults.number("steps-same-ms"))
-        same = self._steps > 0 and period > 0 and draw.randrange(period) == 0
-        time = self.clock if same else self._tick()
+        self._paired = self._steps > 0 and not self._paired and period > 0 and draw.randrange(period) == 0
+        time = self.clock if self._paired else self._tick()
         self._steps += 1
         self._asked = (self._asked + draw.randint(1, len(_ASKED) - 1)) % len(
             _ASKED

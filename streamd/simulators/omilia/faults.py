@@ -189,7 +189,7 @@ _BATCH = (
 )
 _DATA = (
     Switch("step-numbers", 40, "P", "steps carry their number"),
-    Switch("steps-same-ms", 40, "I", "one step in N has the time of the one before", value=5),
+    Switch("steps-same-ms", 40, "I", "one step in N has the time of the one before it, two at most", value=5),
     Switch("all-masked", 44, "P", "every utterance and value is masked"),
     Switch("audit-events", 0, "S", "section 2: the type is audit_events", choice="audit", default=True),
     Switch("audit-short", 0, "S", "section 2: the type is audit", choice="audit"),

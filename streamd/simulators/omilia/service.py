@@ -98,11 +98,12 @@ class Service:
         return [each for each in self.streamings if each.message_type == message_type]
 
     def _admit_others(self) -> None:
+        """Let others take the slots and the export that the switches give them, where those are free."""
         for data_type in self.data_types:
             part = AUDIT if data_type == "audit" else data_type
             for name in ("foreign", "foreign-hidden"):
                 if self.faults.has(name, part):
                     hidden = name == "foreign-hidden"
                     self.subscriptions.add_foreign(data_type, self.clock.now(), hidden=hidden)
-        if self.faults.has("foreign-job"):
+        if self.faults.has("foreign-job") and not self.jobs.is_busy(self.faults):
             self.jobs.add_foreign(self.faults.number("foreign-job"))
