@@ -1,4 +1,4 @@
-"""The gaps of one connector: which are open, which are closed but not healed. Pure: values in, events out.
+"""The gaps of one connector: which are open, which are closed but not healed. Values in, events out.
 
 A gap is kept in the keyed state from its opening until it is healed, so that it outlives a crash. It is
 opened at the last proof of life, never at the time of detection (INTERFACE.md, "Gap").
@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
+import trio
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
@@ -35,25 +36,22 @@ class Gap(Struct, frozen=True):
         return f"{PREFIX}{self.data.gap_id}"
 
 
-Step = tuple[list[Event], dict[str, bytes | None]]
-"""What to append: events, and changes of the keyed state."""
-
-
-NOTHING: Step = ([], {})
-
-
-def joined(*steps: Step) -> Step:
-    """Make one step of several, to be appended together."""
-    events = [event for more, _ in steps for event in more]
-    return events, {name: value for _, changes in steps for name, value in changes.items()}
+Word = tuple[Event, bytes | None]
+"""The latest event of a gap, and its value in the keyed state from then on."""
 
 
 class Gaps:
-    """The gaps that are not healed yet, read from the keyed state at the start."""
+    """The gaps that are not healed yet, read from the keyed state at the start.
+
+    What becomes of one is `untold` until its word is committed: an append may be cut short.
+    """
 
     def __init__(self, stored: Mapping[str, bytes]) -> None:
         gaps = (msgspec.json.decode(value, type=Gap) for value in stored.values())
         self._gaps = {gap.name: gap for gap in gaps}
+        self._untold: dict[str, Word] = {}
+        self.telling = trio.Lock()
+        """To be held from `untold` to `told`, so that the last word of a gap is the last one committed."""
 
     @property
     def open_count(self) -> int:
@@ -64,9 +62,15 @@ class Gaps:
         """Give those that are open, or closed with their state still stale."""
         return list(self._gaps.values())
 
-    def is_open(self, session: str, kind: str = LINK) -> bool:
-        """Tell whether this session has an open gap of this kind."""
-        return self._find(session, kind) is not None
+    def untold(self) -> dict[str, Word]:
+        """Give name -> word of the gaps of which something is not committed yet."""
+        return dict(self._untold)
+
+    def told(self, words: Mapping[str, Word]) -> None:
+        """Note that these are committed; what has become of a gap since then is untold still."""
+        for name, word in words.items():
+            if self._untold.get(name) is word:
+                del self._untold[name]
 
     def open(
         self,
@@ -79,10 +83,10 @@ class Gaps:
         cause: str,
         stateful: bool,
         now: datetime,
-    ) -> Step:
-        """Open a gap; nothing happens when one of this kind is open already."""
-        if self.is_open(session, kind):
-            return NOTHING
+    ) -> bool:
+        """Open a gap, unless one of this kind is open already; tell whether it did."""
+        if self._open_ones(session, kind):
+            return False
         data = GapData(
             gap_id=gap_id,
             scope=list(scope),
@@ -94,52 +98,48 @@ class Gaps:
             healed_by=None,
             healed_at=None,
         )
-        return self._note(Gap(session, kind, data), GAP_OPENED, now)
+        self._note(Gap(session, kind, data), GAP_OPENED, now)
+        return True
 
     def close(
         self, session: str, kind: str, *, until: datetime, restored: bool, count: int | None, now: datetime
-    ) -> Step:
-        """Close the open gap of this kind, if there is one. `restored`: its state is right already."""
-        gap = self._find(session, kind)
-        if gap is None:
-            return NOTHING
-        begin = gap.data.from_ or until
-        closed = replace(gap.data, to=max(until, begin), count=UNSET if count is None else count)
-        if restored and closed.state:
-            closed = replace(closed, state="restored", healed_at=now)
-        return self._note(Gap(session, kind, closed), GAP_CLOSED, now)
+    ) -> None:
+        """Close what is open of this kind. `restored`: its state is right already.
 
-    def close_others(self, session: str, *, until: datetime, now: datetime) -> Step:
+        There may be two where a kill came between the append of one and the next.
+        """
+        for gap in self._open_ones(session, kind):
+            begin = gap.data.from_ or until
+            closed = replace(gap.data, to=max(until, begin), count=UNSET if count is None else count)
+            if restored and closed.state:
+                closed = replace(closed, state="restored", healed_at=now)
+            self._note(Gap(session, kind, closed), GAP_CLOSED, now)
+
+    def close_others(self, session: str, *, until: datetime, now: datetime) -> None:
         """Close this session's open gaps beside its link's: whoever would have closed them is gone."""
-        kinds = [
-            gap.kind
-            for gap in self._gaps.values()
-            if gap.session == session and gap.kind != LINK and gap.data.to is None
-        ]
-        return joined(
-            *(self.close(session, kind, until=until, restored=False, count=None, now=now) for kind in kinds)
-        )
+        for kind in {gap.kind for gap in self._gaps.values() if gap.session == session} - {LINK}:
+            self.close(session, kind, until=until, restored=False, count=None, now=now)
 
-    def heal(self, session: str, *, by: Literal["snapshot", "redelivery", "backfill"], now: datetime) -> Step:
+    def heal(self, session: str, *, by: Literal["snapshot", "redelivery", "backfill"], now: datetime) -> None:
         """Heal this session's closed gaps: a snapshot has restored their state."""
-        steps: list[Step] = []
         for gap in list(self._gaps.values()):
             if gap.session == session and gap.data.to is not None:
                 healed = replace(gap.data, state="restored", healed_by=by, healed_at=now)
-                steps.append(self._note(Gap(session, gap.kind, healed), GAP_HEALED, now))
-        return joined(*steps)
+                self._note(Gap(session, gap.kind, healed), GAP_HEALED, now)
 
-    def _find(self, session: str, kind: str) -> Gap | None:
-        for gap in self._gaps.values():
-            if gap.session == session and gap.kind == kind and gap.data.to is None:
-                return gap
-        return None
+    def _open_ones(self, session: str, kind: str) -> list[Gap]:
+        return [
+            gap
+            for gap in self._gaps.values()
+            if gap.session == session and gap.kind == kind and gap.data.to is None
+        ]
 
-    def _note(self, gap: Gap, type_: str, now: datetime) -> Step:
+    def _note(self, gap: Gap, type_: str, now: datetime) -> None:
         done = gap.data.to is not None and gap.data.state != "stale"
         if done:
             self._gaps.pop(gap.name, None)
         else:
             self._gaps[gap.name] = gap
         event = Event(GAPS, gap.data.gap_id, type_, gap.data, now, subject=gap.data.gap_id)
-        return [event], {gap.name: None if done else msgspec.json.encode(gap)}
+        self._untold.pop(gap.name, None)  # to stand behind all that became of other gaps before
+        self._untold[gap.name] = event, None if done else msgspec.json.encode(gap)

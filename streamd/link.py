@@ -5,15 +5,15 @@ life-cycle event, and shows in the status.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from streamd.connector import NO_CHANGES, Changes, Session
+from streamd.connector import Item, Session
 from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
-from streamd.gaps import LINK, NOTHING, Step, joined
+from streamd.gaps import LINK
 from streamd.model import CONNECTORS, Event
 from streamd.spool.proofs import Proof
 from streamd.supervision import attempt
@@ -48,11 +48,12 @@ class SessionLink:
         since = min(alive, now) if alive else None  # the clock may have gone back meanwhile
         self._through = since
         runtime.spool.prove_with(runtime.origin, session.name, self._prove)
-        step = joined(self._open("crash", since), self._close_others(now))
+        self._open("crash", since)
+        self._close_others(now)
         if self._was_lost:  # and still is: the gap is open, the status says why
-            await self._append(*step)
+            await tell(runtime)
         else:
-            await self._tell("connecting", None, step)
+            await self._tell("connecting", None)
         self._declared = True
 
     async def lost(self, reason: str, cause: str = "link_lost") -> None:
@@ -96,24 +97,21 @@ class SessionLink:
     async def connected(self, at: datetime, **data: Any) -> None:
         now = self._runtime.clock.now()
         until = min(at, now)
-        step = self._runtime.gaps.close(
-            self._session.name, LINK, until=until, restored=False, count=None, now=now
-        )
+        self._runtime.gaps.close(self._session.name, LINK, until=until, restored=False, count=None, now=now)
         self._connected_at = until
         self._connected_since = self._runtime.clock.monotonic()
         self._declared = False
         if self._was_lost:
             self._runtime.counters.count("reconnects")
-        await self._tell("snapshot", "connected", step, **data)
+        await self._tell("snapshot", "connected", **data)
 
     async def snapshot_begun(self) -> None:
         await self._tell("snapshot", "snapshot_begun")
 
     async def snapshot_completed(self, *, proven: bool, **data: Any) -> None:
-        step = NOTHING
         if proven:
-            step = self._runtime.gaps.heal(self._session.name, by="snapshot", now=self._runtime.clock.now())
-        await self._tell("snapshot", "snapshot_completed", step, proven=proven, **data)
+            self._runtime.gaps.heal(self._session.name, by="snapshot", now=self._runtime.clock.now())
+        await self._tell("snapshot", "snapshot_completed", proven=proven, **data)
 
     async def live(self) -> None:
         if self._was_lost:
@@ -128,14 +126,15 @@ class SessionLink:
         await self._tell("degraded", None, reason=reason)
 
     async def open_gap(self, kind: str, *, cause: str, since: datetime) -> None:
-        await self._append(*self._open(cause, since, kind))
+        self._open(cause, since, kind)
+        await tell(self._runtime)
 
     async def close_gap(self, kind: str, *, until: datetime, restored: bool, count: int | None) -> None:
         now = self._runtime.clock.now()
-        step = self._runtime.gaps.close(
+        self._runtime.gaps.close(
             self._session.name, kind, until=until, restored=restored, count=count, now=now
         )
-        await self._append(*step)
+        await tell(self._runtime)
 
     # -- inside
 
@@ -146,14 +145,15 @@ class SessionLink:
         self._connected_at = None
         self._proof = None
         since = min(since, now) if since else None
-        step = joined(self._open(cause, since), self._close_others(now))
+        self._open(cause, since)
+        self._close_others(now)
         self._was_lost = True
-        await self._tell(state, None if self.is_in(state) else action, step, reason=reason)
+        await self._tell(state, None if self.is_in(state) else action, reason=reason)
         self._declared = True
 
-    def _open(self, cause: str, since: datetime | None, kind: str = LINK) -> Step:
+    def _open(self, cause: str, since: datetime | None, kind: str = LINK) -> None:
         """Open a gap, unless one of its kind is open. Without any proof of life it is that of a new spool."""
-        step = self._runtime.gaps.open(
+        opened = self._runtime.gaps.open(
             self._session.name,
             kind,
             gap_id=str(uuid.uuid4()),
@@ -163,12 +163,12 @@ class SessionLink:
             stateful=self._session.stateful,
             now=self._runtime.clock.now(),
         )
-        self._runtime.counters.count("gaps", len(step[0]))
-        return step
+        if opened:
+            self._runtime.counters.count("gaps")
 
-    def _close_others(self, now: datetime) -> Step:
+    def _close_others(self, now: datetime) -> None:
         """End the gaps beside the link's own where that takes over, or where a crash has left them."""
-        return self._runtime.gaps.close_others(self._session.name, until=now, now=now)
+        self._runtime.gaps.close_others(self._session.name, until=now, now=now)
 
     def _prove(self) -> Proof:
         """Say what is proven: through now while the hole is declared, else what the session proves.
@@ -191,22 +191,33 @@ class SessionLink:
         self,
         state: ConnectorState,
         action: LifeCycle | None,
-        step: Step = NOTHING,
         *,
         reason: str | None = None,
         **details: Any,
     ) -> None:
-        """Show the new state, and append a moment's events in one commit; that may wait for room."""
-        events, changes = step
+        """Show the new state, and append what a moment says; that may wait for room."""
         runtime, session = self._runtime, self._session
         now = runtime.clock.now()
         runtime.status.set(session.name, state, reason, now)
+        events = []
         if action:
             data = LifeCycleData(state, session.name, reason, details)
-            event = Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name)
-            events = [*events, event]
-        await self._append(events, changes)
+            events.append(Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name))
+        await tell(runtime, events)
 
-    async def _append(self, events: list[Event], changes: Changes = NO_CHANGES) -> None:
-        if events or changes:
-            await self._runtime.append_own(events, changes)
+
+async def tell(runtime: Runtime, items: Sequence[Item] = ()) -> None:
+    """Append streamd's own `items` of one connector, and before them what has become of its gaps since.
+
+    One at a time, so that a gap's last word is the last on its topic. An append that is cut short leaves
+    its words to the next one.
+    """
+    async with runtime.gaps.telling:
+        words = runtime.gaps.untold()
+        if words or items:
+            events = [event for event, _ in words.values()]
+            changes = {name: value for name, (_, value) in words.items()}
+            await runtime.append_own([*events, *items], changes)
+            runtime.gaps.told(words)
+    if words:
+        runtime.status.touch()

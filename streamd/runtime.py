@@ -23,8 +23,9 @@ from streamd.events import (
     life_cycle_type,
 )
 from streamd.gaps import PREFIX, Gaps
+from streamd.link import SessionLink
 from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
-from streamd.session import SessionLink, keep
+from streamd.session import keep
 from streamd.spool.spool import Spool, SpoolClosed
 from streamd.status import ConnectorStatus
 from streamd.supervision import Nudge, leaf, supervise

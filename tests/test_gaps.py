@@ -8,12 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamd.gaps import LINK, Gaps, Step
+from streamd.gaps import LINK, Gaps
 from tests.spool.rig import START
 
 
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
+
+
+OPENED: dict[str, Any] = {"scope": ["*"], "cause": "link_lost", "stateful": True, "now": at(9)}
 
 
 class Kept:
@@ -25,31 +28,33 @@ class Kept:
         self.gaps = Gaps({})
         self._ids = iter("abcdefgh")
 
-    def commit(self, step: Step) -> None:
-        events, changes = step
-        for event in events:
+    def commit(self) -> None:
+        words = self.gaps.untold()
+        for name, (event, value) in words.items():
             assert event.key == event.subject == event.data.gap_id
             self.told.append((event.type.removeprefix("streamd.gap."), event.data.gap_id, event.data))
-        for name, value in changes.items():
             if value is None:
                 self.stored.pop(name, None)
             else:
                 self.stored[name] = value
+        self.gaps.told(words)
 
     def restart(self) -> None:
         self.gaps = Gaps(self.stored)
 
     def open(self, kind: str = LINK, since: float | None = 1, session: str = "s", **more: Any) -> None:
-        default: dict[str, Any] = {"scope": ["*"], "cause": "link_lost", "stateful": True, "now": at(9)}
         instant = None if since is None else at(since)
-        self.commit(self.gaps.open(session, kind, gap_id=next(self._ids), since=instant, **default | more))
+        self.gaps.open(session, kind, gap_id=next(self._ids), since=instant, **OPENED | more)
+        self.commit()
 
     def close(self, kind: str = LINK, until: float = 5, session: str = "s", **more: Any) -> None:
         default: dict[str, Any] = {"restored": False, "count": None, "now": at(9)}
-        self.commit(self.gaps.close(session, kind, until=at(until), **default | more))
+        self.gaps.close(session, kind, until=at(until), **default | more)
+        self.commit()
 
     def heal(self, session: str = "s") -> None:
-        self.commit(self.gaps.heal(session, by="snapshot", now=at(10)))
+        self.gaps.heal(session, by="snapshot", now=at(10))
+        self.commit()
 
     @property
     def history(self) -> list[tuple[str, str]]:
@@ -66,8 +71,8 @@ def kept(request: pytest.FixtureRequest) -> Kept:
     if request.param:
         commit = kept.commit
 
-        def commit_and_restart(step: Step) -> None:
-            commit(step)
+        def commit_and_restart() -> None:
+            commit()
             kept.restart()
 
         kept.commit = commit_and_restart  # type: ignore[method-assign]
@@ -164,7 +169,36 @@ def test_gaps_that_nobody_is_left_to_close_are_closed_but_the_link_s(kept: Kept)
     kept.open()
     kept.open("overflow")
     kept.open("overflow", session="other")
-    kept.commit(kept.gaps.close_others("s", until=at(8), now=at(9)))
+    kept.gaps.close_others("s", until=at(8), now=at(9))
+    kept.commit()
     assert kept.history[3:] == [("closed", "b")]
     assert (kept.last.to, kept.last.state) == (at(8), "stale")
     assert kept.gaps.open_count == 2
+
+
+def test_a_word_that_was_not_committed_is_told_again_and_of_several_on_one_gap_the_last() -> None:
+    gaps = Kept()
+    gaps.gaps.open("s", LINK, gap_id="a", since=at(1), **OPENED)
+    gaps.gaps.open("s", "overflow", gap_id="b", since=at(1), **OPENED)
+    cut_short = gaps.gaps.untold()
+    gaps.gaps.close("s", LINK, until=at(5), restored=False, count=None, now=at(5))
+    gaps.gaps.told(cut_short)  # it had been handed over, and was committed after all
+    gaps.commit()
+    assert gaps.history == [("closed", "a")]
+    gaps.close("overflow")
+    gaps.heal()
+    gaps.commit()
+    assert gaps.history[1:] == [("closed", "b"), ("healed", "a"), ("healed", "b")]
+    assert gaps.gaps.untold() == {}
+
+
+def test_all_that_is_open_of_a_kind_is_closed() -> None:
+    twice = Kept()
+    for gap_id in "ab":  # what a kill leaves between the append of one and the next
+        each = Gaps({})
+        each.open("s", LINK, gap_id=gap_id, since=at(1), **OPENED)
+        twice.stored |= {name: value for name, (_, value) in each.untold().items() if value}
+    twice.restart()
+    assert twice.gaps.open_count == 2
+    twice.close()
+    assert twice.gaps.open_count == 0

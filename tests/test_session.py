@@ -96,6 +96,15 @@ async def settled(spool: Spool) -> None:
         await trio.testing.wait_all_tasks_blocked()
 
 
+def fill(spool: Spool) -> None:
+    """Leave no room, for streamd's own events neither."""
+    spool.usage("emea").share = -(64 * 1024**2)
+
+
+def empty(spool: Spool) -> None:
+    spool.usage("emea").share = 64 * 1024**2
+
+
 # -- waits
 
 
@@ -367,6 +376,42 @@ async def test_a_gap_beside_the_link_s_own_ends_when_its_session_does(
         assert [gap.kind for gap in work.gaps.unhealed() if gap.data.to is None] == ["link"]
 
 
+async def test_the_close_of_a_gap_that_was_cut_short_is_told_by_the_next_moment(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    lose, cut = trio.Event(), trio.Event()
+
+    async def is_cut_short(link: Link) -> None:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.connected, now())
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        cut.set()
+        raise Transient("lost again")
+
+    spool = rig.spool()
+    script = Script(lives(Transient("lost"), lose), is_cut_short, lives())
+    work = runtime(spool, record, rig.clock, script, retry_max_seconds=1)
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        lose.set()
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        fill(spool)
+        mock_clock.jump(1.01)
+        await cut.wait()
+        empty(spool)
+        await settled(spool)
+        mock_clock.jump(1.01)
+        await eventually(lambda: work.status.state == "live")
+        await settled(spool)
+        latest = {gap["gap_id"]: gap for _, gap in gaps(rig)}
+        assert [gap["to"] is None for gap in latest.values()] == [False, False, False]
+        assert all(gap.data.to for gap in work.gaps.unhealed())
+        assert all(b'"to":null' not in value for value in spool.states("emea", "gap/").values())
+
+
 async def test_a_stop_is_declared_and_a_restart_goes_on_with_the_same_gap(
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
@@ -420,16 +465,15 @@ async def test_nothing_is_claimed_complete_before_every_session_has_declared_wha
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     spool = rig.spool()
-    spool.usage("emea").share = 0
     scripts = Script(name="one"), Script(name="two")
     work = runtime(spool, record, rig.clock, *scripts)
-    spool.usage("emea").share = -(64 * 1024**2)  # not even streamd's own events have room
+    fill(spool)
     async with running(spool, work) as scope:
         mock_clock.jump(10)
         await settled(spool)
         assert spool.complete_through("emea") is None
         assert [script.runs for script in scripts] == [0, 0]
-        spool.usage("emea").share = 64 * 1024**2
+        empty(spool)
         await eventually(lambda: all(script.runs for script in scripts))
         scope.cancel()
 
