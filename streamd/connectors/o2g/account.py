@@ -101,10 +101,7 @@ class Account:
             "version": "1.0",
             "timeout": self._ctx.config.timeout_minutes,
         }
-        try:
-            answer = await self._call("subscribe", "POST", self._service_url("subscriptions"), json=body)
-        except Denied as error:
-            raise Rejected(error.reason) from error
+        answer = await self._call("subscribe", "POST", self._service_url("subscriptions"), json=body)
         made = read(SubscriptionAnswer, answer.body, "the subscription")
         if made.subscription_id:
             redact(made.subscription_id, passing=True)
@@ -246,12 +243,13 @@ async def _authenticated(ctx: Context[O2gConfig], http: Http, url: str) -> tuple
 def chosen(config: O2gConfig, urls: Pair, asked: str, what: str) -> str:
     """Choose the intranet or the internet URL; raises Rejected where it would send secrets in the clear.
 
-    Without `address`: the one on the host that we `asked`, else the private one. Never rebuilt by hand.
+    Without `address`: the one that is most like where we `asked`, else the private one; real servers have
+    given http://host:80 as the private one of https. Never rebuilt by hand.
     """
     preferred, other = (
         (urls.public, urls.private) if config.address == "public" else (urls.private, urls.public)
     )
-    if config.address is None and _host(other) == _host(asked) != _host(preferred):
+    if config.address is None and _likeness(other, asked) > _likeness(preferred, asked):
         preferred, other = other, preferred
     url = preferred or other
     host = _host(url)
@@ -280,6 +278,13 @@ def raise_unless_ok(ctx: Context[O2gConfig], what: str, answer: Response) -> Non
     if verdict is Verdict.SLOW_DOWN:
         raise RateLimited(reason, retry_after=retry_after)
     raise Transient(reason, retry_after=retry_after)
+
+
+def _likeness(url: str | None, asked: str) -> int:
+    """Say how much of two URLs is the same: 0 nothing, 1 the host, 2 the port too."""
+    if not url or _host(url) != _host(asked):
+        return 0
+    return 1 + (url.split("/")[:3] == asked.split("/")[:3])
 
 
 def _host(url: str | None) -> str | None:

@@ -36,7 +36,7 @@ from streamd.transport.lines import Lines, TooLong
 REOPENING = "channel"
 """The gap of a channel that is opened again at once, beside the link's own."""
 PATIENCE_SECONDS = 2.0  # for a burst; a server that waits longer for its reader may drop it
-_LINK_EVENT = re.compile(r"On(Cti|Pbx|RemoteServer)Link(Down|Up)")
+_LINK_EVENT = re.compile(r"On(Cti|Pbx)Link(Down|Up)")
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
@@ -218,7 +218,7 @@ class Stream:
             if name == "OnPbxLoaded":
                 self._snapshots.again()
             return
-        what, link = f"{found[1]} link to {event.node_id or event.host}", self._herald.link
+        what, link = f"{found[1]} link to {event.node_id}", self._herald.link
         if found[2] == "Down":
             if self._herald.worry(what, f"{what} is down"):
                 since = min(received, self._proof() or received)
