@@ -102,15 +102,27 @@ class Gaps:
         return True
 
     def close(
-        self, session: str, kind: str, *, until: datetime, restored: bool, count: int | None, now: datetime
+        self,
+        session: str,
+        kind: str,
+        *,
+        until: datetime,
+        restored: bool,
+        count: int | None,
+        now: datetime,
+        since: datetime | None = None,
     ) -> None:
-        """Close what is open of this kind. `restored`: its state is right already.
+        """Close what is open of this kind. `restored`: its state is right already. `since`: when it began,
+        by the clock as it goes now.
 
-        There may be two where a kill came between the append of one and the next.
+        Where the clock has gone back since it was opened, it covers the time by either reckoning. There may
+        be two open where a kill came between the append of one and the next.
         """
         for gap in self._open_ones(session, kind):
-            begin = gap.data.from_ or until
-            closed = replace(gap.data, to=max(until, begin), count=UNSET if count is None else count)
+            begin, end = gap.data.from_, until
+            if begin is not None:
+                begin, end = min(begin, since or begin, until), max(begin, until)
+            closed = replace(gap.data, from_=begin, to=end, count=UNSET if count is None else count)
             if restored and closed.state:
                 closed = replace(closed, state="restored", healed_at=now)
             self._note(Gap(session, kind, closed), GAP_CLOSED, now)

@@ -14,6 +14,7 @@ import trio
 from streamd.connector import Item, Session
 from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
 from streamd.gaps import LINK
+from streamd.instant import Instant, instant
 from streamd.model import CONNECTORS, Event
 from streamd.spool.proofs import Proof
 from streamd.supervision import attempt
@@ -28,12 +29,15 @@ class SessionLink:
     def __init__(self, runtime: Runtime, session: Session) -> None:
         self._runtime = runtime
         self._session = session
-        self._connected_at: datetime | None = None
+        self._connected: Instant | None = None
         self._connected_since = 0.0
         self._proof: Callable[[], datetime | None] | None = None
         self._declared = False
         self._was_lost = False
-        self._through: datetime | None = None
+        self._lost_at: Instant | None = None
+        self._last_proof: datetime | None = None
+        self._proven: Instant | None = None
+        self._through: Instant | None = None
         self._bug: Exception | None = None
         self.running = trio.CancelScope()
         """The session's own run, to be cancelled when its proof of life has a bug."""
@@ -45,10 +49,9 @@ class SessionLink:
         runtime, session = self._runtime, self._session
         now = runtime.clock.now()
         alive = runtime.spool.alive(runtime.origin, session.name)
-        since = min(alive, now) if alive else None  # the clock may have gone back meanwhile
-        self._through = since
+        self._through = instant(alive, runtime.clock) if alive else None
         runtime.spool.prove_with(runtime.origin, session.name, self._prove)
-        self._open("crash", since)
+        self._open("crash", alive)
         self._close_others(now)
         if self._was_lost:  # and still is: the gap is open, the status says why
             await tell(runtime)
@@ -76,7 +79,7 @@ class SessionLink:
     def held(self, seconds: float) -> bool:
         """Tell whether the link was up for that long until now."""
         up = self._runtime.clock.monotonic() - self._connected_since
-        return self._connected_at is not None and up > seconds
+        return self._connected is not None and up > seconds
 
     def is_in(self, *states: ConnectorState) -> bool:
         """Tell whether the session is in one of these states."""
@@ -95,11 +98,20 @@ class SessionLink:
         self._proof = proof
 
     async def connected(self, at: datetime, **data: Any) -> None:
-        now = self._runtime.clock.now()
-        until = min(at, now)
-        self._runtime.gaps.close(self._session.name, LINK, until=until, restored=False, count=None, now=now)
-        self._connected_at = until
-        self._connected_since = self._runtime.clock.monotonic()
+        clock = self._runtime.clock
+        self._connected = instant(at, clock)
+        self._connected_since = clock.monotonic()
+        self._last_proof = self._proven = None
+        self._runtime.gaps.close(
+            self._session.name,
+            LINK,
+            since=self._lost_at.told(clock) if self._lost_at else None,
+            until=self._connected.wall,
+            restored=False,
+            count=None,
+            now=clock.now(),
+        )
+        self._lost_at = None
         self._declared = False
         if self._was_lost:
             self._runtime.counters.count("reconnects")
@@ -142,9 +154,10 @@ class SessionLink:
         """Open the gap and tell the moment; what is told already is not told again at each try."""
         now = self._runtime.clock.now()
         since = self._prove().alive or self._runtime.spool.alive(self._runtime.origin, self._session.name)
-        self._connected_at = None
+        if self._connected is not None:
+            self._lost_at = self._through
+        self._connected = None
         self._proof = None
-        since = min(since, now) if since else None
         self._open(cause, since)
         self._close_others(now)
         self._was_lost = True
@@ -176,16 +189,22 @@ class SessionLink:
         From `connected` on the link's gap reaches to that instant, and it began before all that the former
         connection had read and not committed: so the proof never needs to lie before it.
         """
-        if self._connected_at is None:
+        clock = self._runtime.clock
+        if self._connected is None:
             if self._declared:
-                self._through = self._runtime.clock.now()
-            return Proof(None, self._through)
+                self._through = instant(clock.now(), clock)
+            return Proof(None, self._through.told(clock) if self._through else None)
         proven = attempt(self._proof) if self._proof else None
         if isinstance(proven, Exception):
             self._bug, self._proof, proven = proven, None, None
             self.running.cancel()
-        self._through = max(self._connected_at, proven or self._connected_at)
-        return Proof(self._through, self._through)
+        if proven is not None and proven != self._last_proof:
+            self._last_proof, self._proven = proven, instant(proven, clock)
+        self._through = self._connected
+        if self._proven is not None and self._proven.monotonic > self._connected.monotonic:
+            self._through = self._proven
+        at = self._through.told(clock)
+        return Proof(at, at)
 
     async def _tell(
         self,

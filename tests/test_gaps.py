@@ -140,10 +140,22 @@ def test_what_is_healed_or_needs_no_healing_leaves_the_keyed_state(kept: Kept) -
     assert (kept.last.state, kept.stored) == (None, {})
 
 
-def test_a_gap_never_ends_before_it_begins(kept: Kept) -> None:
+@pytest.mark.parametrize("since", [None, at(3), at(7)])
+def test_where_the_clock_went_back_a_gap_covers_the_time_by_either_reckoning(
+    kept: Kept, since: datetime | None
+) -> None:
     kept.open(since=6)
-    kept.close(until=5)
-    assert (kept.last.from_, kept.last.to) == (at(6), at(6))
+    kept.close(until=5, since=since)
+    assert (kept.last.from_, kept.last.to) == (at(3) if since == at(3) else at(5), at(6))
+
+
+def test_what_is_known_of_the_beginning_at_the_end_never_makes_a_gap_smaller(kept: Kept) -> None:
+    kept.open(since=2)
+    kept.close(until=8, since=at(3))
+    assert (kept.last.from_, kept.last.to) == (at(2), at(8))
+    kept.open(since=None)
+    kept.close(until=8, since=at(3))
+    assert (kept.last.from_, kept.last.to) == (None, at(8))
 
 
 def test_a_count_is_told_where_it_is_known_and_left_out_where_not(kept: Kept) -> None:

@@ -305,6 +305,78 @@ async def test_the_gap_of_a_loss_begins_at_the_last_proof_of_life_not_at_its_det
     assert gaps(rig)[2][1]["from"] == told(at(3))
 
 
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_wall_clock_that_is_set_leaves_the_gap_of_a_loss_at_the_last_proof_and_its_end_behind_it(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, hours: int
+) -> None:
+    over, again, clock = trio.Event(), trio.Event(), rig.clock
+    proofs: list[datetime] = []
+
+    async def falls_silent(link: Link) -> None:
+        await link.connected(clock.now())
+        link.prove_with(lambda: proofs[-1])
+        proofs.append(clock.now())
+        await link.live()
+        await over.wait()
+        raise Transient("silent for a minute")
+
+    async def comes_back(link: Link) -> None:
+        await again.wait()
+        await link.connected(clock.now())
+        await link.live()
+        await trio.sleep_forever()
+
+    spool = rig.spool()
+    work = runtime(spool, record, clock, Script(falls_silent, comes_back), retry_max_seconds=1)
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(10)
+        await settled(spool)
+        clock.step = timedelta(hours=hours)
+        mock_clock.jump(60)
+        await settled(spool)
+        alive = spool.alive(ORIGIN, "s")
+        over.set()
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        mock_clock.jump(1.01)
+        again.set()
+        await eventually(lambda: work.status.state == "live")
+        await settled(spool)
+        connected = clock.now()
+    last_proof = START + min(clock.step, timedelta(0))
+    assert alive == last_proof
+    begins = [datetime.fromisoformat(gap["from"]) for _, gap in gaps(rig)[2:4]]
+    assert begins == [last_proof, last_proof]
+    assert datetime.fromisoformat(gaps(rig)[3][1]["to"]) == connected
+
+
+async def test_a_clock_that_is_set_back_while_the_link_is_down_makes_the_gap_no_smaller(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    over, clock = trio.Event(), rig.clock
+    spool = rig.spool()
+    script = Script(lives(Transient("lost"), over), lives())
+    work = runtime(spool, record, clock, script, retry_max_seconds=1)
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(10)
+        over.set()
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        mock_clock.jump(0.1)
+        clock.step = timedelta(hours=-2)
+        mock_clock.jump(1)
+        await eventually(lambda: work.status.state == "live")
+        await settled(spool)
+        connected = clock.now()
+    (_, opened), (_, closed) = gaps(rig)[2:4]
+    lost = datetime.fromisoformat(opened["from"])
+    assert lost == at(10)
+    assert datetime.fromisoformat(closed["from"]) == lost + clock.step
+    assert connected <= datetime.fromisoformat(closed["to"])
+
+
 @pytest.mark.parametrize("proof", [None, at(-100)], ids=["none", "from before"])
 async def test_without_a_proof_since_the_connection_its_gap_begins_where_that_did(
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock, proof: datetime | None

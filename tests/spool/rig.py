@@ -31,10 +31,13 @@ PATIENCE_SECONDS = 10.0
 
 
 class TrioClock:
-    """trio's time as ours: where a test turns trio's clock, it turns this one too."""
+    """trio's time as ours: where a test turns trio's clock, it turns this one too. `step`: how far the wall
+    clock has been set."""
+
+    step = timedelta(0)
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=trio.current_time())
+        return START + timedelta(seconds=trio.current_time()) + self.step
 
     def monotonic(self) -> float:
         return trio.current_time()

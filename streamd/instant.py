@@ -1,0 +1,38 @@
+"""Instants that outlive a step of the wall clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from streamd.connector import Clock
+
+STEP = timedelta(seconds=0.25)
+"""What is less is slewing, or two clocks that were read one after the other."""
+
+
+class Instant(Struct, frozen=True):
+    """An instant by the wall clock as it went then, and by the one that is never stepped."""
+
+    wall: datetime
+    monotonic: float
+
+    def now(self, clock: Clock) -> datetime:
+        """Say when it was by the wall clock as it goes now."""
+        return clock.now() - timedelta(seconds=clock.monotonic() - self.monotonic)
+
+    def told(self, clock: Clock) -> datetime:
+        """Say when it was by the wall clock of then or, where it has gone back since, of now.
+
+        Of the two it is the earlier one, for what was proven must never be told too late.
+        """
+        now = self.now(clock)
+        return now if now < self.wall - STEP else self.wall
+
+
+def instant(at: datetime, clock: Clock) -> Instant:
+    """Hold on to an instant that the wall clock, as it goes now, gives; none is later than now."""
+    now = clock.now()
+    at = min(at, now)
+    return Instant(at, clock.monotonic() - (now - at).total_seconds())
