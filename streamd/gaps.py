@@ -50,6 +50,7 @@ class Gaps:
         gaps = (msgspec.json.decode(value, type=Gap) for value in stored.values())
         self._gaps = {gap.name: gap for gap in gaps}
         self._untold: dict[str, Word] = {}
+        self._ahead: dict[str, Gap] = {}
         self.telling = trio.Lock()
         """To be held from `untold` to `told`, so that the last word of a gap is the last one committed."""
 
@@ -122,10 +123,24 @@ class Gaps:
             begin, end = gap.data.from_, until
             if begin is not None:
                 begin, end = min(begin, since or begin, until), max(begin, until)
+            if end > until:
+                self._ahead[gap.name] = gap
             closed = replace(gap.data, from_=begin, to=end, count=UNSET if count is None else count)
             if restored and closed.state:
                 closed = replace(closed, state="restored", healed_at=now)
             self._note(Gap(session, kind, closed), GAP_CLOSED, now)
+
+    def ends_ahead(self, session: str) -> bool:
+        """Tell whether a gap was closed by a clock that stood before its beginning."""
+        return any(gap.session == session for gap in self._ahead.values())
+
+    def extend(self, session: str, *, until: datetime, now: datetime) -> None:
+        """Let such a gap end where it did by a clock that has been corrected, unless that is earlier."""
+        for name, gap in list(self._ahead.items()):
+            if gap.session == session and gap.data.to is not None and until > gap.data.to:
+                type_ = GAP_HEALED if gap.data.healed_by else GAP_CLOSED
+                self._note(Gap(session, gap.kind, replace(gap.data, to=until)), type_, now)
+                del self._ahead[name]
 
     def close_others(self, session: str, *, until: datetime, now: datetime) -> None:
         """Close this session's open gaps beside its link's: whoever would have closed them is gone."""
@@ -147,6 +162,8 @@ class Gaps:
         ]
 
     def _note(self, gap: Gap, type_: str, now: datetime) -> None:
+        if gap.name in self._ahead:
+            self._ahead[gap.name] = gap
         done = gap.data.to is not None and gap.data.state != "stale"
         if done:
             self._gaps.pop(gap.name, None)

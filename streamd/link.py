@@ -5,7 +5,8 @@ life-cycle event, and shows in the status.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,15 @@ import trio
 from streamd.connector import Item, Session
 from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
 from streamd.gaps import LINK
-from streamd.instant import Instant, instant
+from streamd.instant import STEP, Instant, instant
 from streamd.model import CONNECTORS, Event
 from streamd.spool.proofs import Proof
 from streamd.supervision import attempt
 
 if TYPE_CHECKING:
     from streamd.runtime import Runtime
+
+_CLOCK_SECONDS = 1.0  # between two looks at a clock that is in doubt
 
 
 class SessionLink:
@@ -35,12 +38,13 @@ class SessionLink:
         self._declared = False
         self._was_lost = False
         self._lost_at: Instant | None = None
+        self._reached_at: Instant | None = None
+        self._clock_doubted = trio.Event()
         self._last_proof: datetime | None = None
         self._proven: Instant | None = None
         self._through: Instant | None = None
         self._bug: Exception | None = None
-        self.running = trio.CancelScope()
-        """The session's own run, to be cancelled when its proof of life has a bug."""
+        self._running = trio.CancelScope()
 
     # -- told by `keep`
 
@@ -49,6 +53,8 @@ class SessionLink:
         runtime, session = self._runtime, self._session
         now = runtime.clock.now()
         alive = runtime.spool.alive(runtime.origin, session.name)
+        if alive is not None and alive > now:
+            runtime.log.warning("clock_behind", session=session.name, last_proof=alive.isoformat())
         self._through = instant(alive, runtime.clock) if alive else None
         runtime.spool.prove_with(runtime.origin, session.name, self._prove)
         self._open("crash", alive)
@@ -75,6 +81,32 @@ class SessionLink:
         """Note that streamd lets go of the link on purpose."""
         await self._down("stopped", cause, cause, "stopped")
         self._runtime.spool.forget(self._runtime.origin, self._session.name)
+
+    async def mind_the_clock(self) -> None:
+        """Where a gap ended by a clock that was behind, let it end later once that is set right, for ever."""
+        runtime, name = self._runtime, self._session.name
+        while True:
+            await self._clock_doubted.wait()
+            self._clock_doubted = trio.Event()
+            while runtime.gaps.ends_ahead(name) and self._reached_at is not None:
+                await trio.sleep(_CLOCK_SECONDS)
+                until = self._reached_at.now(runtime.clock)
+                if until > self._reached_at.wall + STEP:
+                    runtime.gaps.extend(name, until=until, now=runtime.clock.now())
+                    await tell(runtime)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let the session run; a bug in its proof of life ends it.
+
+        In the end take the last proof: a session that is over cannot answer for what comes.
+        """
+        try:
+            with trio.CancelScope() as self._running:
+                yield
+        finally:
+            self._prove()
+            self._proof = None
 
     def held(self, seconds: float) -> bool:
         """Tell whether the link was up for that long until now."""
@@ -112,6 +144,9 @@ class SessionLink:
             now=clock.now(),
         )
         self._lost_at = None
+        if self._runtime.gaps.ends_ahead(self._session.name):
+            self._reached_at = self._connected
+            self._clock_doubted.set()
         self._declared = False
         if self._was_lost:
             self._runtime.counters.count("reconnects")
@@ -197,7 +232,7 @@ class SessionLink:
         proven = attempt(self._proof) if self._proof else None
         if isinstance(proven, Exception):
             self._bug, self._proof, proven = proven, None, None
-            self.running.cancel()
+            self._running.cancel()
         if proven is not None and proven != self._last_proof:
             self._last_proof, self._proven = proven, instant(proven, clock)
         self._through = self._connected

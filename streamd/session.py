@@ -44,10 +44,16 @@ class Backoff:
 
 async def keep(session: Session, link: SessionLink, runtime: Runtime) -> None:
     """Keep one session for ever; returns only when cancelled. A bug passes through to the supervisor."""
+    await link.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.mind_the_clock)
+        await _run_again_and_again(session, link, runtime)
+
+
+async def _run_again_and_again(session: Session, link: SessionLink, runtime: Runtime) -> None:
     config = runtime.config
     backoff = Backoff(config.retry_min_seconds, config.retry_max_seconds)
     refusals = 0
-    await link.begin()
     while True:
         error = await _outcome(session, link)
         if link.held(HEALTHY_SECONDS):
@@ -72,7 +78,7 @@ async def _outcome(session: Session, link: SessionLink) -> StreamdError:
     A bug is raised, and so is our own cancellation: both outweigh what went wrong beside them.
     """
     try:
-        with trio.CancelScope() as link.running:
+        with link.in_use():
             await session.run(link)
     except StreamdError as error:
         link.raise_bug()

@@ -530,7 +530,74 @@ async def test_the_gap_of_a_crash_begins_at_the_last_proof_of_life_on_the_disk(
     assert [(gap["from"], gap["to"]) for gap in crash] == [(told(at(5)), told(at(105)))]
 
 
+async def test_a_clock_that_was_behind_at_the_start_and_is_set_right_later_hides_no_downtime(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    clock = rig.clock
+
+    async def live_by_the_clock(link: Link) -> None:
+        link.prove_with(clock.now)
+        await link.connected(clock.now())
+        await link.snapshot_completed(proven=True)
+        await link.live()
+        await trio.sleep_forever()
+
+    spool = rig.spool()
+    work = runtime(spool, record, clock, Script(live_by_the_clock))
+    async with running(spool, work) as scope:
+        await eventually(lambda: work.status.state == "live")
+        mock_clock.jump(5)
+        await eventually(lambda: spool.alive(ORIGIN, "s") == at(5))
+        work._links.clear()  # a kill: it declares nothing
+        scope.cancel()
+    clock.step = timedelta(days=-1)
+    mock_clock.jump(60)
+    spool = rig.spool()
+    work = runtime(spool, record, clock, Script(live_by_the_clock))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        assert work.gaps.open_count == 0
+        mock_clock.jump(10)
+        clock.step = timedelta(0)
+        await eventually(lambda: len([gap for _, gap in gaps(rig) if gap["cause"] == "crash"]) == 4)
+    history = [(what, gap["from"], gap["to"]) for what, gap in gaps(rig) if gap["cause"] == "crash"]
+    yesterday = told(at(65) - timedelta(days=1))
+    assert history == [
+        ("opened", told(at(5)), None),
+        ("closed", yesterday, told(at(5))),
+        ("healed", yesterday, told(at(5))),
+        ("healed", yesterday, told(at(65))),
+    ]
+    assert spool.states("emea", "gap/").keys() == {f"gap/{gap_ids(rig)[-1]}"}  # of the stop
+    assert record.times("clock_behind") == 1
+
+
 # -- what is claimed
+
+
+async def test_a_session_that_is_over_claims_nothing_for_what_comes(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    bye = trio.Event()
+
+    async def says_goodbye(link: Link) -> None:
+        with trio.CancelScope(shield=True):
+            await bye.wait()
+
+    spool = rig.spool()
+    slow = Script(says_goodbye, name="slow")
+    work = runtime(spool, record, rig.clock, Script(lives()), slow)
+    async with running(spool, work) as scope:
+        await eventually(lambda: "live" in moments(rig) and slow.runs)
+        mock_clock.jump(5)
+        with trio.CancelScope(shield=True):
+            scope.cancel()
+            await settled(spool)
+            mock_clock.jump(5)
+            await settled(spool)
+            bye.set()
+    (stopped,) = [gap for _, gap in gaps(rig) if gap["cause"] == "stopped"]
+    assert stopped["from"] == told(at(5))
 
 
 async def test_nothing_is_claimed_complete_before_every_session_has_declared_what_it_missed(
