@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from streamd.connector import Context
 from streamd.connectors.avaya.config import AvayaConfig
-from streamd.connectors.avaya.limiter import Limiter
+from streamd.connectors.avaya.limiter import Limiter, Priority
 from streamd.connectors.avaya.measure_types import Producer, read_producer, read_producer_ids
 from streamd.connectors.avaya.protocol import Verdict, judge, judge_token
 from streamd.connectors.avaya.rest import (
@@ -80,7 +80,8 @@ class Account:
 
     async def renew(self, subscription_id: str) -> Subscription | None:
         """Renew a subscription, INACTIVE or not, for the life of the token at hand; None when it is gone."""
-        answer = await self._call("renew", "POST", f"{self._path_of(subscription_id)}:renew")
+        path = f"{self._path_of(subscription_id)}:renew"
+        answer = await self._call("renew", "POST", path, priority=Priority.URGENT)
         return None if answer is None else read_subscription(answer)
 
     async def delete(self, subscription_id: str) -> None:
@@ -114,51 +115,61 @@ class Account:
 
     async def producer_ids(self) -> list[str]:
         """List the measure producers that the catalogue knows."""
-        answer = await self._call("producers", "GET", self._producers_path)
+        answer = await self._call("producers", "GET", self._producers_path, priority=Priority.CATALOGUE)
         return [] if answer is None else read_producer_ids(answer)
 
     async def producer(self, producer: str) -> Producer | None:
         """Get one producer with its measure sets; None when the catalogue does not know it."""
-        answer = await self._call("producer", "GET", f"{self._producers_path}/{quote(producer, safe='')}")
+        path = f"{self._producers_path}/{quote(producer, safe='')}"
+        answer = await self._call("producer", "GET", path, priority=Priority.CATALOGUE)
         return None if answer is None else read_producer(answer)
 
     def _path_of(self, subscription_id: str) -> str:
         return f"{self._subscriptions_path}/{quote(subscription_id, safe='')}"
 
     async def _call(
-        self, what: str, method: str, path: str, params: Parameters | None = None, json: object = None
+        self,
+        what: str,
+        method: str,
+        path: str,
+        params: Parameters | None = None,
+        json: object = None,
+        priority: Priority = Priority.USUAL,
     ) -> bytes | None:
-        """Send one call with a token, and once more with a new token if that one is refused; None is 404."""
-        answer, verdict = await self._attempt(method, path, params, json)
-        if verdict is Verdict.REFRESH_TOKEN:
-            answer, verdict = await self._attempt(method, path, params, json)
-        if verdict is Verdict.REFRESH_TOKEN:
+        """Send one call with a token, and once more with a new token if that one is refused; None is 404.
+
+        The catalogue is no judge of the token that all others use: there a refused one stays.
+        """
+        for _ in range(2):
+            token = await self.token()
+            await self._limiter.turn(priority)
+            answer = await self._request(method, path, token, params, json)
+            verdict = judge(answer.status, problem_text(answer.body) if answer.status == 401 else "")
+            if verdict is not Verdict.REFRESH_TOKEN:
+                break
+            if priority is Priority.CATALOGUE:
+                raise Transient(f"{what}: 401")
+            self.drop_token(token)
+        else:
             raise Transient(f"{what}: 401 with a new token")
         if verdict is Verdict.GONE:
             return None
-        self._raise_unless_ok(what, verdict, answer)
+        self._raise_unless_ok(what, verdict, answer, priority)
         return answer.body
 
-    async def _attempt(
-        self, method: str, path: str, params: Parameters | None, json: object
-    ) -> tuple[Response, Verdict]:
-        token = await self.token()
-        await self._limiter.turn()
+    async def _request(
+        self, method: str, path: str, token: str, params: Parameters | None, json: object
+    ) -> Response:
         headers = {"Authorization": f"Bearer {token}"}
         if json is None:
-            answer = await self._http.request(method, path, params=params or {}, headers=headers)
-        else:
-            answer = await self._http.request(method, path, json=json, headers=headers)
-        verdict = judge(answer.status, problem_text(answer.body) if answer.status == 401 else "")
-        if verdict is Verdict.REFRESH_TOKEN:
-            self.drop_token(token)
-        return answer, verdict
+            return await self._http.request(method, path, params=params or {}, headers=headers)
+        return await self._http.request(method, path, json=json, headers=headers)
 
     async def _fetch_token(self) -> tuple[str, float]:
         refused, at = self._refused
         if refused is not None and self._clock.monotonic() - at < ONE_REFUSAL_SECONDS:
             raise Rejected(refused)
-        await self._limiter.turn()
+        await self._limiter.turn(Priority.URGENT)
         form = {
             "grant_type": "client_credentials",
             "client_id": self._config.client_id,
@@ -166,7 +177,7 @@ class Account:
         }
         answer = await self._http.request("POST", self._token_path, form=form)
         try:
-            self._raise_unless_ok("token", judge_token(answer.status), answer)
+            self._raise_unless_ok("token", judge_token(answer.status), answer, Priority.URGENT)
         except Rejected as error:
             self._refused = error.reason, self._clock.monotonic()
             raise
@@ -175,9 +186,9 @@ class Account:
         self.generation += 1
         return token.access_token, token.expires_in
 
-    def _raise_unless_ok(self, what: str, verdict: Verdict, answer: Response) -> None:
+    def _raise_unless_ok(self, what: str, verdict: Verdict, answer: Response, priority: Priority) -> None:
         if verdict is Verdict.OK:
-            self._limiter.accepted()
+            self._limiter.accepted(priority)
             return
         said = redacted(problem_text(answer.body))
         reason = f"{what}: {answer.status} {said}".rstrip()
@@ -186,5 +197,5 @@ class Account:
             raise Rejected(reason)
         retry_after = retry_after_seconds(answer.headers, self._clock.now())
         if verdict is Verdict.SLOW_DOWN:
-            raise RateLimited(reason, retry_after=self._limiter.slow_down(retry_after))
+            raise RateLimited(reason, retry_after=self._limiter.slow_down(priority, retry_after))
         raise Transient(reason, retry_after=retry_after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import trio
@@ -14,6 +15,7 @@ from streamd.connectors.avaya.measure_types import Typing
 from streamd.errors import StreamdError
 
 RETRY_SECONDS = 300.0
+PATIENCE_SECONDS = 2.0
 
 
 class Catalogue:
@@ -23,17 +25,23 @@ class Catalogue:
         self._ctx = ctx
         self._account = account
         self._due_at: dict[str, float] = {}
+        self._asked: defaultdict[str, trio.Event] = defaultdict(trio.Event)
 
-    async def first(self, flow: Flow, producer: str) -> None:
-        """Read the producer's types if that was never tried, so that its first snapshot is typed."""
-        if producer not in self._due_at:
-            await self._read(flow, producer)
+    async def first(self, producer: str) -> None:
+        """Wait until the producer's types were asked for, so that its first snapshot is typed; not for long,
+        and only once."""
+        asked = self._asked[producer]
+        with trio.move_on_after(PATIENCE_SECONDS):
+            await asked.wait()
+        asked.set()
 
     async def keep(self, flow: Flow, producer: str) -> None:
-        """Read the producer's types again and again, sooner after a failure."""
+        """Read the producer's types, and again and again, sooner after a failure."""
         while True:
-            await trio.sleep(max(0.0, self._due_at[producer] - self._ctx.clock.monotonic()))
+            due_at = self._due_at.get(producer, 0.0)
+            await trio.sleep(max(0.0, due_at - self._ctx.clock.monotonic()))
             await self._read(flow, producer)
+            self._asked[producer].set()
 
     async def unknown(self, producers: Iterable[str]) -> list[str]:
         """Say which producers the catalogue lacks, and what it has instead; nothing when it is mute."""

@@ -127,7 +127,6 @@ class ProducerSession:
         Raises Transient, with the wait where the contract names one, or Rejected.
         """
         with lone_error():
-            await self._catalogue.first(self._flow, self._producer)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._catalogue.keep, self._flow, self._producer)
                 loss = await self._connect(link)
@@ -146,6 +145,7 @@ class ProducerSession:
 
     async def _connect(self, link: Link) -> Loss:
         subscription = await self._subscription()
+        await self._catalogue.first(self._producer)
         frame, self._token = await self._own.authentication()
         endpoint = subscription.endpoint or ""
         # Before the token goes anywhere: the URL comes from the server's answer.
@@ -271,7 +271,7 @@ class ProducerSession:
 
 
 def _answer(frame: bytes) -> tuple[str | None, list[bytes]]:
-    """Look for the authentication response in a frame, which may be an array; give its status and the rest."""
+    """Look for the authentication response in a frame, or array of frames; give its status and the rest."""
     rest: list[bytes] = []
     status: str | None = None
     for part in parts(frame):
