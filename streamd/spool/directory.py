@@ -37,11 +37,16 @@ def _make(directory: Path) -> None:
     if directory.is_dir():
         return
     directory.mkdir(mode=0o700, parents=True)
-    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+    # Or a power cut could take the directory with all that was confirmed in it.
+    _fsync(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    file = os.open(path, flags)
     try:
-        os.fsync(parent)  # or a power cut could take the directory with all that was confirmed in it
+        os.fsync(file)
     finally:
-        os.close(parent)
+        os.close(file)
 
 
 def _lock(lock: int, directory: Path) -> None:
@@ -112,7 +117,9 @@ def remember_epoch(directory: Path, epoch: str) -> None:
             return
         draft.touch(mode=0o600)
         draft.write_text(epoch)
+        _fsync(draft, os.O_RDONLY)  # or a power cut could leave an empty file under the name
         draft.replace(file)
+        _fsync(directory, os.O_RDONLY | os.O_DIRECTORY)
 
 
 class Ballast:

@@ -112,6 +112,21 @@ async def test_a_condemned_file_is_set_aside_though_it_opens(rig: Rig) -> None:
     aside.close()
 
 
+def test_a_new_epoch_is_on_the_disk_before_its_file_takes_the_name(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        fsync(file)
+        synced.append((Path(f"/proc/self/fd/{file}").readlink().name, (rig.home / "epoch").exists()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    rig.store()
+    assert synced == [("epoch.new", False), (rig.home.name, True)]
+
+
 async def test_an_epoch_is_later_than_the_one_before_also_where_the_clock_went_back(rig: Rig) -> None:
     first = rig.store(now=START).epoch
     second = rig.store(now=START - timedelta(days=400), condemned=True).epoch
