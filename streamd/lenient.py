@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_orig
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo, fields
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -23,8 +23,9 @@ _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 class Entity(Struct, omit_defaults=True, kw_only=True):
     """A vendor's object as it is published. Every field has a default: null and absent are the same.
 
-    `extra` has, in the vendor's spelling, what is not known or not of the known type. `own` names the
-    fields that the vendor does not send.
+    A field at its default is left out, unless that comes from a factory. `extra` has, in the vendor's
+    spelling, what is not known or not of the known type. `own` names the fields that the vendor does not
+    send.
     """
 
     own: ClassVar[frozenset[str]] = frozenset({"extra"})
@@ -81,7 +82,7 @@ class Reader:
         return msgspec.defstruct(
             entity.__name__,
             # `own` too: an attribute that is missing would cost the conversion an exception.
-            [(each.name, self._mirrored(each.type), each.default) for each in fields(entity)],
+            [(each.name, self._mirrored(each.type), _default(each)) for each in fields(entity)],
             kw_only=True,
             rename=spelling.get,
             forbid_unknown_fields=True,
@@ -150,6 +151,12 @@ class Reader:
             raise Unfit
 
         return fit
+
+
+def _default(place: FieldInfo) -> Any:
+    if place.default is not msgspec.NODEFAULT:
+        return place.default
+    return msgspec.field(default_factory=place.default_factory)
 
 
 _PLAIN = frozenset((str, int, float, bool))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from msgspec import field
+
 from streamd.connectors.o2g.entities import Number, PartyInfo, TrunkIdentification
 from streamd.lenient import Entity
 
@@ -46,6 +48,10 @@ def agent_state(state: AgentOperationalState | None) -> AgentStateWord:
     return _SUB_STATES.get(state.sub_state, "unknown") if state.main_state == "LOG_ON" else "unknown"
 
 
+def _unknown() -> AgentStateWord:
+    return "unknown"  # from a factory, for it is published like any other
+
+
 class AgentStateChanged(Entity):
     """OnAgentStateChanged, asked for (phase snapshot) or not."""
 
@@ -53,7 +59,7 @@ class AgentStateChanged(Entity):
 
     event_name: str | None = None
     login_name: str | None = None
-    agent_state: AgentStateWord = "unknown"
+    agent_state: AgentStateWord = field(default_factory=_unknown)
     state: AgentOperationalState | None = None
 
 
@@ -61,7 +67,7 @@ class AgentStateData(Entity):
     """The state of an agent now."""
 
     login_name: str | None = None
-    agent_state: AgentStateWord = "unknown"
+    agent_state: AgentStateWord = field(default_factory=_unknown)
     state: AgentOperationalState | None = None
 
 

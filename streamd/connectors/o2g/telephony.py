@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from msgspec import field
+
 from streamd.connectors.o2g.entities import (
     Call,
     CallData,
@@ -38,6 +40,10 @@ def call_state(data: CallData | None) -> CallState:
     return _CALL_STATES.get(data.state, "unknown") if data is not None else "unknown"
 
 
+def _unknown() -> CallState:
+    return "unknown"  # from a factory, for it is published like any other
+
+
 class UserSnapshot(Entity):
     """OnTelephonyState: all of a user's telephony, asked for or sent by itself."""
 
@@ -59,7 +65,7 @@ class CallCreated(Entity):
     event_name: str | None = None
     login_name: str | None = None
     call_ref: str | None = None
-    call_state: CallState = "unknown"
+    call_state: CallState = field(default_factory=_unknown)
     cause: str | None = None
     call_data: CallData | None = None
     initiator: str | None = None
@@ -79,7 +85,7 @@ class CallModified(Entity):
     event_name: str | None = None
     login_name: str | None = None
     call_ref: str | None = None
-    call_state: CallState = "unknown"
+    call_state: CallState = field(default_factory=_unknown)
     cause: str | None = None
     previous_call_ref: str | None = None
     replaced_by_call_ref: str | None = None
@@ -102,7 +108,7 @@ class CallRemoved(Entity):
     event_name: str | None = None
     login_name: str | None = None
     call_ref: str | None = None
-    call_state: CallState = "unknown"
+    call_state: CallState = field(default_factory=_unknown)
     cause: str | None = None
     new_destination: PartyInfo | str | None = None
     replaced_by_call_ref: str | None = None
@@ -146,7 +152,7 @@ class CallStateData(Entity):
 
     login_name: str | None = None
     call_ref: str | None = None
-    call_state: CallState = "unknown"
+    call_state: CallState = field(default_factory=_unknown)
     call_data: CallData | None = None
     legs: list[Leg] | None = None
     participants: list[Participant] | None = None
