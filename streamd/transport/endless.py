@@ -230,13 +230,14 @@ def _parsed(url: str) -> _Target:
         port = parts.port
     except ValueError:
         raise ProtocolViolation("not an HTTP URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host.isascii() or len(host.split()) != 1:
         raise ProtocolViolation("not an HTTP URL")
     secure = parts.scheme == "https"
     path = quote(parts.path or "/", safe=_SAFE) + (
         f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
     )
-    return _Target(parts.hostname, port or (443 if secure else 80), secure, path)
+    return _Target(host, port or (443 if secure else 80), secure, path)
 
 
 def _body(status: int, headers: Mapping[str, str], where: str) -> Body:
