@@ -89,13 +89,11 @@ class Accounts:
         self.last_row = last_row
 
     def hold_back(self, refused: Sequence[Row], letters: Sequence[Row]) -> None:
-        """Let rows of dead letters hold back what the rows held back that they replace."""
-        oldest: dict[str, int] = {}
-        for row in refused:
-            oldest[row.origin.connector] = min(row.id, oldest.get(row.origin.connector, row.id))
-        for row in letters:
-            if row.origin.connector in oldest:
-                self.complete(row.origin.connector).replaced(oldest[row.origin.connector], row.id)
+        """Let rows of dead letters hold back all that the rows held back that they replace."""
+        for letter in letters:
+            for row in refused:
+                if row.origin.connector == letter.origin.connector:
+                    self.complete(letter.origin.connector).replaced(row.id, letter.id)
 
     def leave(self, rows: Sequence[Row]) -> None:
         """Count rows that have left the spool."""

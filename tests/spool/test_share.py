@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import trio
 
 from streamd.model import DEAD_LETTER, Event
-from streamd.spool.accounts import RESERVE_BYTES
+from streamd.spool.accounts import RESERVE_BYTES, Accounts
 from streamd.spool.proofs import Proof
+from streamd.spool.rows import Row
 from streamd.spool.spool import Spool
 from tests.spool.rig import ORIGIN, OTHER, START, TOPIC, Rig, event, eventually, numbers
 
@@ -134,6 +137,49 @@ async def test_complete_through_waits_for_the_dead_letter_of_what_kafka_refused(
     spool.acknowledge(await spool.lane(LETTERS, 0).take())
     await spool.flush()
     assert spool.complete_through("emea") == START
+
+
+async def test_partitions_that_bury_in_one_commit_hold_back_complete_through_as_long_as_their_letters(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = rig.spool(partitions=4)
+    proven = START
+    spool.prove_with(ORIGIN, "s", lambda: Proof(proven, proven))
+    nursery.start_soon(spool.write)
+    await spool.flush()
+    await spool.append(ORIGIN, [event(n, key=f"k{n}") for n in range(20)], {})
+    lanes = [spool.lane(TOPIC, partition) for partition in range(4)]
+    rows = [await lane.take() for lane in lanes if lane.has_rows]
+    assert len(rows) > 1
+    async with trio.open_nursery() as burying:
+        for each in rows:
+            burying.start_soon(spool.replace, each, [(ORIGIN, letter({"n": 1}))])
+    proven = START + timedelta(seconds=1)
+    await eventually(lambda: spool.alive(ORIGIN, "s") == proven)
+    assert spool.complete_through("emea") == START
+    for partition in range(4):
+        if spool.lane(LETTERS, partition).has_rows:
+            spool.acknowledge(await spool.lane(LETTERS, partition).take())
+    await spool.flush()
+    await eventually(lambda: spool.complete_through("emea") == proven)
+
+
+def test_the_letter_of_a_letter_holds_back_what_that_did_among_other_rows_too() -> None:
+    accounts = Accounts({}, 0)
+
+    def row(number: int) -> Row:
+        return Row(number, ORIGIN, LETTERS, 0, 1, 1)
+
+    for number in range(4):
+        accounts.come([row(number)] if number else [], {"emea": START + timedelta(seconds=number)})
+    accounts.hold_back([row(1)], [row(3)])
+    accounts.leave([row(1)])
+    accounts.come([row(4)], {})
+    accounts.hold_back([row(2), row(3)], [row(4)])
+    accounts.leave([row(2), row(3)])
+    assert accounts.complete("emea").through == START
+    accounts.leave([row(4)])
+    assert accounts.complete("emea").through == START + timedelta(seconds=3)
 
 
 async def test_an_unencodable_dead_letter_leaves_its_rows_where_they_are(
