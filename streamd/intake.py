@@ -7,6 +7,7 @@ full, events are dropped and declared as a gap, while states are kept, the lates
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,8 @@ from streamd.connector import Context, Item, Link
 from streamd.model import Event, State, Stream
 
 MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
+# Of one append: until its commit is done, all its records stand in memory several times over.
+MOST_AT_ONCE = 2_000
 _KIND = "overflow"
 _FLUSH_SECONDS = 2.0
 # From one append to the next. Each is a commit, and a Kafka batch for every partition that it reaches:
@@ -51,6 +54,15 @@ class _Hole:
         self.over.set()
 
 
+class _Put:
+    """What was received together and waits. `at` is not later than that of any put behind it."""
+
+    def __init__(self, items: Sequence[Item], changes: Mapping[str, bytes | None], at: datetime) -> None:
+        self.items = items
+        self.changes = changes
+        self.at = at
+
+
 class Intake:
     """The buffer of one session, in the order of `put_nowait`; dropped events leave a gap behind."""
 
@@ -67,10 +79,13 @@ class Intake:
         self._most = most
         self._beat_seconds = beat_seconds
         self._underway = timedelta(seconds=underway_seconds)
-        self._items: list[Item] = []
-        self._changes: dict[str, bytes | None] = {}
+        self._puts: deque[_Put] = deque()
+        self._waiting = 0  # items in `_puts`
+        # What could not be dropped while there was no room; it follows what waits as soon as there is some.
         self._held: dict[tuple[Stream, str], State] = {}
-        self._oldest: datetime | None = None
+        self._held_changes: dict[str, bytes | None] = {}
+        self._held_at: datetime | None = None
+        self._returned: _Put | None = None  # what was held last, while it is not committed
         self._kept_until: datetime | None = None
         self._uncommitted: list[datetime] = []
         self._hole: _Hole | None = None
@@ -91,20 +106,27 @@ class Intake:
         """Take what was received at `at`; never waits, never refuses."""
         if not items and not changes:
             return
-        self._changes.update(changes)
-        if self._oldest is None or at < self._oldest:
-            self._oldest = at
-        if len(self._items) < self._most:
-            self._items += items
+        if self._waiting < self._most:
+            self._enqueue(_Put(items, changes, at))
             self._kept_until = at
         else:
             self._drop(items, at)
+            self._held_changes.update(changes)
         if self._idle.is_set():
             self._idle = trio.Event()
         self._work.set()
 
+    def _enqueue(self, put: _Put) -> None:
+        for earlier in reversed(self._puts):  # the clock may have been set back
+            if earlier.at <= put.at:
+                break
+            earlier.at = put.at
+        self._puts.append(put)
+        self._waiting += len(put.items)
+
     def _drop(self, items: Sequence[Item], at: datetime) -> None:
         """Keep the states, the latest of each key; there is room for nothing else."""
+        self._held_at = at if self._held_at is None else min(self._held_at, at)
         events = 0
         for item in items:
             if isinstance(item, Event):
@@ -164,10 +186,14 @@ class Intake:
 
     @property
     def _has_work(self) -> bool:
-        return self._oldest is not None or self._hole is not None or self._in_hand > 0
+        waits = self._puts or self._held_at is not None
+        return bool(waits) or self._hole is not None or self._in_hand > 0
 
     async def _pump(self) -> None:
-        """Append what is here, for ever: what comes alone at once, what follows within a beat together."""
+        """Append what is here, for ever: what comes alone at once, what follows within a beat together.
+
+        Where more waits than goes at once, nothing waits for the beat.
+        """
         while True:
             await self._work.wait()
             self._work = trio.Event()
@@ -176,22 +202,44 @@ class Intake:
             await self._append()
             self._in_hand -= 1
             self._note_idle()
-            await trio.sleep_until(beat)
+            if self._puts:
+                self._work.set()
+            if self._waiting < MOST_AT_ONCE:
+                await trio.sleep_until(beat)
 
     async def _append(self) -> None:
-        """Append all that is here, in order; what ends this early leaves `proof` where it is."""
-        items: list[Item] = [*self._items, *self._held.values()]
-        changes, oldest = self._changes, self._oldest
+        """Append what is here, in order; what ends this early leaves `proof` where it is."""
         hole, at = self._hole, self._ctx.clock.now()
         dropped = self.dropped
-        self._items, self._held, self._changes, self._oldest = [], {}, {}, None
-        if oldest is None:
+        taken = self._take()
+        if not taken:
             return
+        oldest = taken[0].at
         self._uncommitted.append(oldest)
+        items = [item for put in taken for item in put.items]
+        changes = {name: value for put in taken for name, value in put.changes.items()}
         await self._ctx.append(items, changes)
         self._uncommitted.remove(oldest)
-        if hole is not None and hole is self._hole and hole.count == dropped:
+        if self._returned in taken:
+            self._returned = None
+        restored = self._held_at is None and self._returned is None
+        if hole is not None and hole is self._hole and hole.count == dropped and restored:
             hole.end(at)  # nothing has been dropped since, and all that was held back is committed
+
+    def _take(self) -> list[_Put]:
+        """Take what goes at once from what waits."""
+        taken: list[_Put] = []
+        room = MOST_AT_ONCE
+        while self._puts and room > 0:
+            put = self._puts.popleft()
+            taken.append(put)
+            room -= len(put.items)
+            self._waiting -= len(put.items)
+            if self._held_at is not None and self._waiting < self._most:
+                self._returned = _Put([*self._held.values()], self._held_changes, self._held_at)
+                self._held, self._held_changes, self._held_at = {}, {}, None
+                self._enqueue(self._returned)
+        return taken
 
     async def _declare(self) -> None:
         """Open a gap as soon as anything is dropped, although the pump may be stuck; close it in the end."""
@@ -234,5 +282,7 @@ class Intake:
     @property
     def waiting_since(self) -> datetime | None:
         """Give when the oldest was received of what is here and not committed; None: there is nothing."""
-        here = self._uncommitted if self._oldest is None else [*self._uncommitted, self._oldest]
-        return min(here, default=None)
+        waiting = [self._puts[0].at] if self._puts else []
+        if self._held_at is not None:
+            waiting.append(self._held_at)
+        return min([*self._uncommitted, *waiting], default=None)

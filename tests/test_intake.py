@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.connector import Item, Link
-from streamd.intake import UNDERWAY_SECONDS, Intake
+from streamd.connector import NO_CHANGES, Changes, Item, Link
+from streamd.intake import BEAT_SECONDS, MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
+from streamd.link import SessionLink
 from streamd.model import Event
 from streamd.runtime import Runtime
-from streamd.session import SessionLink
 from streamd.spool.spool import Spool
 from tests.scripted import Record, Script, gaps, runtime
 from tests.spool.rig import MEASURES_STATE, START, TOPIC, Rig, event, eventually, state
@@ -113,15 +113,37 @@ async def test_what_comes_alone_is_committed_at_once_and_what_follows_within_a_b
 ) -> None:
     async with pumping(rig, 1000, beat_seconds=0.02) as on:
         on.put(event(0), at=at(0))
-        await eventually(lambda: on.committed() == [0])
+        await eventually(lambda: on.spool.commits == 1)
         for number in (1, 2, 3):
             on.put(event(number), at=at(number))
             await trio.testing.wait_all_tasks_blocked()
         assert on.committed() == [0]
-        commits = on.spool.commits
         mock_clock.jump(0.02)
         await eventually(lambda: on.committed() == [0, 1, 2, 3])
-        assert on.spool.commits == commits + 1
+        await eventually(lambda: on.spool.commits == 2)
+
+
+async def test_no_append_brings_much_more_than_fits_into_memory_several_times_over(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    sizes = []
+
+    class Measured(Gated):
+        async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
+            sizes.append(len(items))
+            await self._ctx.append(items, changes)
+
+    async with bench(rig, 10_000) as on, trio.open_nursery() as session:
+        on.intake = Intake(Measured(on.runtime), on.link)
+        for number in range(0, 7000, 7):
+            on.put(*map(event, range(number, number + 7)), at=at(number))
+        session.start_soon(on.intake.run)
+        await eventually(lambda: len(on.committed()) > 3 * MOST_AT_ONCE)  # no beat between: the clock stands
+        mock_clock.jump(BEAT_SECONDS)
+        await eventually(lambda: len(on.committed()) == 7000)
+        assert max(sizes) < MOST_AT_ONCE + 7
+        assert on.committed() == list(range(7000))
+        session.cancel_scope.cancel()
 
 
 async def test_an_overflow_is_one_gap_around_what_was_dropped_with_its_count_and_declared_while_stuck(
@@ -179,6 +201,53 @@ async def test_after_an_overflow_it_keeps_again_as_soon_as_there_is_room_althoug
             await eventually(lambda: not on.intake.dropped)
             await eventually(lambda: len(gaps(rig)) >= 2)
             vendor.cancel_scope.cancel()
+
+
+class Gated:
+    """The context of a spool that takes one append each time it is let."""
+
+    def __init__(self, ctx: Runtime) -> None:
+        self.gate = trio.Semaphore(0)
+        self._ctx = ctx
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
+
+    async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
+        await self.gate.acquire()
+        await self._ctx.append(items, changes)
+
+
+async def test_what_is_dropped_while_an_append_is_under_way_belongs_to_the_same_gap(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with bench(rig, 2) as on, trio.open_nursery() as session:
+        ctx = Gated(on.runtime)
+        on.intake = Intake(ctx, on.link, 2, beat_seconds=0.0, underway_seconds=0.0)
+        session.start_soon(on.intake.run)
+
+        async def put(*numbers: int) -> None:
+            for number in numbers:
+                on.put(event(number), keyed(number, "only"), at=at(number))
+                await trio.testing.wait_all_tasks_blocked()
+
+        await put(0, 1, 2, 3)  # one is under way, one fills the buffer, two are dropped
+        assert on.intake.dropped == 2
+        await eventually(lambda: len(gaps(rig)) == 1)
+        ctx.gate.release()
+        await eventually(lambda: on.committed() == [0] and ctx.gate.statistics().tasks_waiting)
+        await put(4, 5, 6)  # the second is under way, one fills the buffer, two are dropped
+        assert on.intake.dropped == 4
+        ctx.gate.release()
+        await eventually(lambda: on.committed() == [0, 1] and ctx.gate.statistics().tasks_waiting)
+        assert on.intake.dropped == 4  # the hole is not over
+        ctx.gate.release()
+        await eventually(lambda: len(gaps(rig)) == 2)
+        _, gap = gaps(rig)[1]
+        assert (gap["count"], parsed(gap["from"]) <= at(2), parsed(gap["to"]) >= at(6)) == (4, True, True)
+        assert on.committed() == [0, 1, 4]
+        assert on.states() == {"only": 6}
+        session.cancel_scope.cancel()
 
 
 async def test_an_ended_run_has_handed_over_all_it_had_also_what_was_on_its_way(
