@@ -23,9 +23,7 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("spool", help="look into the durable queue, also while the daemon runs")
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     ls = what.add_parser("ls", help="what waits, by connector, topic and partition")
-    verify = what.add_parser(
-        "verify", help="say what is wrong with it; exit code 1 if anything is"
-    )
+    verify = what.add_parser("verify", help="say what is wrong with it; exit code 1 if anything is")
     dump = what.add_parser("dump", help="print the records that wait, one JSON line each, oldest first")
     dump.add_argument("--topic", metavar="T", help="of this topic only (whole name)")
     dump.add_argument("--connector", metavar="C", help="of this connector only")

@@ -83,7 +83,7 @@ def opened(directory: Path, table: str) -> Iterator[tuple[Config, Spool, Store]]
 
 @asynccontextmanager
 async def bench(vendor: str, directory: Path, table: str) -> AsyncIterator[Bench]:
-    """Run the vendor's connector from `table` until the block is left; then its goodbye is in the spool too."""
+    """Run the vendor's connector from `table` until the block is left and its goodbye is in the spool."""
     with opened(directory, table) as (config, spool, store):
         [(name, connector)] = config.connectors.items()
         runtime = Runtime(
