@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
 from streamd.connectors.o2g.administration import Unknown
-from streamd.connectors.o2g.catalogue import KINDS, PACKAGES, UNKNOWN
-from streamd.connectors.o2g.contact_center import AgentStateData, ComRecordChanged
+from streamd.connectors.o2g.catalogue import KINDS, PACKAGES, UNKNOWN, Kind
+from streamd.connectors.o2g.contact_center import AgentStateData, ComRecord, ComRecordChanged
 from streamd.connectors.o2g.telephony import CallRemoved, CallStateData, Reason
 from streamd.lenient import Entity
 from streamd.model import Event, Phase, State, Stream
@@ -36,9 +37,20 @@ STREAM_OF: Mapping[str, Stream] = {
     AGENT_STATE: AGENTS_STATE,
 }
 
-# The first of these that an event has is whose it is: its key; and what it is about: its subject.
+# The first of these that an event has is whose it is, its key; and what it is about, its subject.
 _OWNERS = ("login_name", "pilot", "number")
 _SUBJECTS = ("call_ref", "login_name", "pilot", "number", "object_id", "node_id", "host", "rsi_point")
+
+Get = Callable[[Any], str | None]
+
+
+class Way(NamedTuple):
+    """Where the events of one name go: compiled, for there are many of them."""
+
+    stream: Stream
+    kind: Kind
+    owner: Get
+    subject: Get
 
 
 def streams(packages: Iterable[str]) -> Sequence[Stream]:
@@ -54,20 +66,25 @@ class Normaliser:
 
     def __init__(self, packages: Iterable[str]) -> None:
         wanted = frozenset(packages)
-        self._known = {
-            name: (STREAMS[kind.package] if kind.package in wanted else UNKNOWN_STREAM, kind)
+        self._ways = {
+            name: Way(
+                STREAMS[kind.package] if kind.package in wanted else UNKNOWN_STREAM,
+                kind,
+                _getter(kind.entity, _OWNERS),
+                _getter(kind.entity, _SUBJECTS),
+            )
             for name, kind in KINDS.items()
         }
 
     def event(self, data: Any, received: datetime, phase: Phase) -> Event:
         """Make the event of what was decoded."""
-        found = self._known.get(data.event_name)
-        if found is None:
+        way = self._ways.get(data.event_name)
+        if way is None:
             return Event(UNKNOWN_STREAM, "unknown", UNKNOWN, data, received, phase=phase)
-        stream, kind = found
-        key = _first(data, _OWNERS) or _user_of(data) or kind.package
-        time = _record_time(data) if isinstance(data, ComRecordChanged) else None
-        return Event(stream, key, kind.event_type, data, received, _subject(data), time, phase)
+        stream, kind, owner, subject = way
+        time = _record_time(data) if kind.entity is ComRecordChanged else None
+        key = owner(data) or kind.package
+        return Event(stream, key, kind.event_type, data, received, subject(data), time, phase)
 
 
 def removal(
@@ -95,23 +112,26 @@ def agent_state_of(login: str, data: AgentStateData | None, received: datetime) 
     return State(AGENTS_STATE, AGENT, login, AGENT_STATE, data, received, login)
 
 
-def _first(data: Entity, names: Iterable[str]) -> str | None:
-    return next((found for name in names if (found := getattr(data, name, None))), None)
-
-
-def _subject(data: Entity) -> str | None:
-    return _first(data, _SUBJECTS) or _user_of(data)
+def _getter(entity: type[Entity], names: Iterable[str]) -> Get:
+    """Compile the look-up of the first of `names` that an event has: nearly always it is the only one."""
+    found = [name for name in names if name in entity.__struct_fields__]
+    if "user" in entity.__struct_fields__:
+        return _user_of
+    if not found:
+        return lambda data: None
+    first, others = attrgetter(found[0]), found[1:]
+    return lambda data: first(data) or next((each for name in others if (each := getattr(data, name))), None)
 
 
 def _user_of(data: Any) -> str | None:
-    """Give the login of the user that an event carries whole."""
-    user = getattr(data, "user", None)
-    return user.login_name if user is not None else None
+    """Give the login of an event about a user, who may be told whole."""
+    login: str | None = data.login_name or (data.user.login_name if data.user is not None else None)
+    return login
 
 
-def _record_time(data: ComRecordChanged) -> datetime | None:
+def _record_time(data: Any) -> datetime | None:
     """Give the time of the latest step of a communication, where it is told in RFC 3339 with its zone."""
-    record = data.record
+    record: ComRecord | None = data.record
     if record is None:
         return None
     for told in (record.end_date, record.conv_date, record.begin_date):

@@ -21,7 +21,7 @@ from streamd.lenient import UNREADABLE, Entity, Reader
 from streamd.transport.lines import TooLong
 
 # Whose call it is, and which, no other field can say.
-_CALLS = (CallCreated, CallModified, CallRemoved)
+_CALLS = frozenset((CallCreated, CallModified, CallRemoved))
 _ENTITIES: Mapping[str, type[Entity]] = {
     **{name: kind.entity for name, kind in KINDS.items()},
     CHANNEL_INFORMATION: ChannelInformation,
@@ -116,6 +116,6 @@ def _usual_shape(entity: type[Entity], message: Mapping[str, Any]) -> Mapping[st
 
 
 def _checked(event: Entity, line: bytes, origin: str) -> Entity | BadRecord:
-    if isinstance(event, _CALLS) and not (event.login_name and event.call_ref):
+    if type(event) in _CALLS and not (event.login_name and event.call_ref):  # type: ignore[attr-defined]
         return BadRecord("a call without loginName or callRef", line, origin)
     return event

@@ -24,12 +24,15 @@ async def test_events_and_states_come_out_as_the_switchboards_own(system: Any, t
         simulator.set_rate(0)
         await running.until(lambda: (running.calls(), running.agents()) == truth(simulator))
         sent = sorted((each.package, each.login, each.marker) for each in simulator.log if each.package)
-        published = sorted(
-            (event["source"].rpartition("/")[2], event["data"].get("login_name", ""), digest(event["data"]))
-            for event in running.events()
-            if event["data"].get("event_name")
-        )
-        assert published == sent
+        await running.until(lambda: told(running) == sent)
+
+
+def told(running: Any) -> list[tuple[str, str, str]]:
+    return sorted(
+        (event["source"].rpartition("/")[2], event["data"].get("login_name", ""), digest(event["data"]))
+        for event in running.events()
+        if event["data"].get("event_name")
+    )
 
 
 async def test_every_package_is_published_on_its_topic_and_none_of_its_events_is_unknown(system: Any) -> None:
