@@ -6,7 +6,7 @@ opened at the last proof of life, never at the time of detection (INTERFACE.md, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -146,6 +146,12 @@ class Gaps:
         """Close this session's open gaps beside its link's: whoever would have closed them is gone."""
         for kind in {gap.kind for gap in self._gaps.values() if gap.session == session} - {LINK}:
             self.close(session, kind, until=until, restored=False, count=None, now=now)
+
+    def close_strangers(self, sessions: Collection[str], *, now: datetime) -> None:
+        """Close what is open of sessions that are no longer configured: nothing of theirs is missed."""
+        for name, kind in {(gap.session, gap.kind) for gap in self._gaps.values()}:
+            if name not in sessions:
+                self.close(name, kind, until=now, restored=False, count=None, now=now)
 
     def heal(self, session: str, *, by: Literal["snapshot", "redelivery", "backfill"], now: datetime) -> None:
         """Heal this session's closed gaps: a snapshot has restored their state."""

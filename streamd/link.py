@@ -5,7 +5,7 @@ life-cycle event, and shows in the status.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -258,6 +258,16 @@ class SessionLink:
             data = LifeCycleData(state, session.name, reason, details)
             events.append(Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name))
         await tell(runtime, events)
+
+
+async def part_with_strangers(runtime: Runtime, sessions: Collection[str]) -> None:
+    """Close the gaps of sessions that are not among the configured ones any more, and forget their proofs.
+
+    One that comes back later begins as a new one does: nothing is claimed of the time between.
+    """
+    runtime.spool.keep_only(runtime.origin, sessions)
+    runtime.gaps.close_strangers(sessions, now=runtime.clock.now())
+    await tell(runtime)
 
 
 async def tell(runtime: Runtime, items: Sequence[Item] = ()) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from streamd.connector import Link
 from streamd.errors import BadRecord, RateLimited, Rejected, Transient
+from streamd.link import part_with_strangers
 from streamd.runtime import Runtime
 from streamd.session import Backoff
 from streamd.spool.spool import Spool
@@ -448,6 +449,35 @@ async def test_a_gap_beside_the_link_s_own_ends_when_its_session_does(
         assert [gap.kind for gap in work.gaps.unhealed() if gap.data.to is None] == ["link"]
 
 
+async def test_the_gap_of_a_session_that_is_no_longer_configured_ends_and_its_return_claims_nothing(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    async def live_ten_seconds_with(*names: str) -> None:
+        spool = rig.spool()
+        scripts = [Script(lives(), name=name, scope=[name]) for name in names]
+        work = runtime(spool, record, rig.clock, *scripts)
+        async with running(spool, work):
+            await part_with_strangers(work, names)
+            await eventually(lambda: work.status.state == "live")
+            assert work.gaps.open_count == 0
+            mock_clock.jump(10)
+            await eventually(lambda: spool.alive(ORIGIN, "kept") == now())
+            await settled(spool)
+        mock_clock.jump(10)
+        assert set(spool._store.alive()) == {("emea", name) for name in names}
+
+    await live_ten_seconds_with("kept", "gone")
+    await live_ten_seconds_with("kept")
+    await live_ten_seconds_with("kept", "gone")
+    last = {gap["gap_id"]: gap for _, gap in gaps(rig) if gap["scope"] == ["gone"]}
+    assert [(gap["cause"], gap["from"], gap["to"]) for gap in last.values()] == [
+        ("new_spool", None, told(at(0))),
+        ("stopped", told(at(10)), told(at(20))),
+        ("new_spool", None, told(at(40))),
+        ("stopped", told(at(50)), None),
+    ]
+
+
 async def test_the_close_of_a_gap_that_was_cut_short_is_told_by_the_next_moment(
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
@@ -560,6 +590,7 @@ async def test_a_clock_that_was_behind_at_the_start_and_is_set_right_later_hides
         mock_clock.jump(10)
         clock.step = timedelta(0)
         await eventually(lambda: len([gap for _, gap in gaps(rig) if gap["cause"] == "crash"]) == 4)
+        await settled(spool)
     history = [(what, gap["from"], gap["to"]) for what, gap in gaps(rig) if gap["cause"] == "crash"]
     yesterday = told(at(65) - timedelta(days=1))
     assert history == [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -29,10 +29,11 @@ class Proofs:
         self.alive = alive
         self._clock = clock
         self._sessions: dict[tuple[str, str], Callable[[], Proof]] = {}
+        self._forgotten: set[tuple[str, str]] = set()
         self._asked = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self._sessions)
+        return bool(self._sessions or self._forgotten)
 
     def add(self, connector: str, session: str, proof: Callable[[], Proof]) -> None:
         """Ask `proof` for this session from now on."""
@@ -42,8 +43,16 @@ class Proofs:
         """Ask that session no more."""
         self._sessions.pop((connector, session), None)
 
-    def ask(self) -> tuple[Alive, dict[str, datetime | None]]:
-        """Give what is newly proven: session -> alive, connector -> the earliest `through` of its own."""
+    def keep_only(self, connector: str, sessions: Collection[str]) -> None:
+        """Forget what this connector's other sessions have ever proven."""
+        strangers = {key for key in self.alive if key[0] == connector and key[1] not in sessions}
+        for stranger in strangers:
+            del self.alive[stranger]
+        self._forgotten |= strangers
+
+    def ask(self) -> tuple[dict[tuple[str, str], datetime | None], dict[str, datetime | None]]:
+        """Give what is new: session -> alive (None: forget it), connector -> the earliest `through` of its
+        own."""
         now = self._clock.monotonic()
         if now - self._asked < _LEAST_SECONDS:
             return {}, {}
@@ -57,7 +66,8 @@ class Proofs:
             connector = session[0]
             through[connector] = _earlier(through.get(connector, proof.through), proof.through)
         self.alive |= alive
-        return alive, through
+        forgotten, self._forgotten = dict.fromkeys(self._forgotten), set()
+        return {**forgotten, **alive}, through
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

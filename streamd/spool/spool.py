@@ -6,7 +6,7 @@ idle: what arrived meanwhile is the next batch. Acknowledged rows go in the next
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
@@ -125,8 +125,12 @@ class Spool:
         self._proofs.add(origin.connector, session, proof)
 
     def forget(self, origin: Origin, session: str) -> None:
-        """Ask that session no more."""
+        """Ask that session no more; what it proved stays."""
         self._proofs.remove(origin.connector, session)
+
+    def keep_only(self, origin: Origin, sessions: Collection[str]) -> None:
+        """Forget, with the next commit, what a connector's other sessions have ever proven."""
+        self._proofs.keep_only(origin.connector, sessions)
 
     # -- committing
 

@@ -56,7 +56,7 @@ class Commit(Struct):
     rows: Sequence[Row] = ()
     numbers: Numbers = field(default_factory=dict)
     changes: Mapping[tuple[str, str], bytes | None] = field(default_factory=dict)
-    alive: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    alive: Mapping[tuple[str, str], datetime | None] = field(default_factory=dict)
     deleted: Sequence[int] = ()
     topics: Mapping[str, int] = field(default_factory=dict)
 
@@ -147,10 +147,8 @@ class Store:
                 ((*source, number) for source, number in commit.numbers.items()),
             )
             self._change(commit.changes)
-            self._writer.executemany(
-                "REPLACE INTO alive VALUES (?,?,?)",
-                ((*session, at.isoformat()) for session, at in commit.alive.items()),
-            )
+            for session, at in commit.alive.items():
+                self._prove(*session, at)
             for topic, partitions in commit.topics.items():
                 self._know(topic, partitions)
 
@@ -184,6 +182,12 @@ class Store:
                     first += 1
             self._know(topic, partitions)
         return first
+
+    def _prove(self, connector: str, session: str, at: datetime | None) -> None:
+        if at is None:
+            self._writer.execute("DELETE FROM alive WHERE connector=? AND session=?", (connector, session))
+        else:
+            self._writer.execute("REPLACE INTO alive VALUES (?,?,?)", (connector, session, at.isoformat()))
 
     def _know(self, topic: str, partitions: int) -> None:
         self._writer.execute("REPLACE INTO topics VALUES (?,?)", (topic, partitions))

@@ -66,7 +66,7 @@ class Writer:
         self,
         calls: Sequence[Call],
         leaving: Sequence[Row],
-        alive: Mapping[tuple[str, str], datetime],
+        alive: Mapping[tuple[str, str], datetime | None],
         last_row: int,
     ) -> Written:
         """Commit what the calls have brought, but for those that cannot be encoded: they get their error.

@@ -140,14 +140,16 @@ async def test_complete_through_waits_for_the_dead_letter_of_what_kafka_refused(
 
 
 async def test_partitions_that_bury_in_one_commit_hold_back_complete_through_as_long_as_their_letters(
-    rig: Rig, nursery: trio.Nursery
+    rig: Rig, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("streamd.spool.proofs._LEAST_SECONDS", 0.0)
     spool = rig.spool(partitions=4)
     proven = START
     spool.prove_with(ORIGIN, "s", lambda: Proof(proven, proven))
     nursery.start_soon(spool.write)
     await spool.flush()
-    await spool.append(ORIGIN, [event(n, key=f"k{n}") for n in range(20)], {})
+    for number in range(20):
+        await spool.append(ORIGIN, [event(number, key=f"k{number}")], {})
     lanes = [spool.lane(TOPIC, partition) for partition in range(4)]
     rows = [await lane.take() for lane in lanes if lane.has_rows]
     assert len(rows) > 1
