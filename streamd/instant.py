@@ -36,3 +36,26 @@ def instant(at: datetime, clock: Clock) -> Instant:
     now = clock.now()
     at = min(at, now)
     return Instant(at, clock.monotonic() - (now - at).total_seconds())
+
+
+class Setbacks:
+    """Notices that the wall clock has been set back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._start = self._measured()
+
+    @property
+    def pending(self) -> timedelta:
+        """Say how far it stands behind where it would be; zero where that may be slewing."""
+        back = self._start - self._measured()
+        return back if back > STEP else timedelta(0)
+
+    def take(self) -> timedelta:
+        """Give what is pending, once."""
+        back = self.pending
+        self._start = self._measured() if back else max(self._start, self._measured())
+        return back
+
+    def _measured(self) -> datetime:
+        return self._clock.now() - timedelta(seconds=self._clock.monotonic())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import trio
 
@@ -94,6 +94,12 @@ class Accounts:
             for row in refused:
                 if row.origin.connector == letter.origin.connector:
                     self.complete(letter.origin.connector).replaced(row.id, letter.id)
+
+    def set_back(self, by: timedelta) -> None:
+        """Tell through when each is complete by a wall clock that was set back."""
+        if by:
+            for completeness in self._completeness.values():
+                completeness.set_back(by)
 
     def leave(self, rows: Sequence[Row]) -> None:
         """Count rows that have left the spool."""

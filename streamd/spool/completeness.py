@@ -7,7 +7,7 @@ in the rows up to here. When each of those rows has left, that instant is `compl
 from __future__ import annotations
 
 from bisect import bisect_left
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _MOST_MARKS = 4096  # a long outage: neighbouring marks are merged, which only makes the answer coarser
 
@@ -49,6 +49,11 @@ class Completeness:
         """Note that a row has left the spool."""
         self._waiting[self._mark_of(self._stand_ins.pop(row, row))] -= 1
         self._advance()
+
+    def set_back(self, by: timedelta) -> None:
+        """Tell all by a wall clock that was set back."""
+        self._instants = [instant - by if instant else None for instant in self._instants]
+        self.through = self.through - by if self.through else None
 
     def collapse(self, last_row: int, outstanding: int) -> None:
         """Count anew after rows have moved: all that waits stands behind the newest mark."""

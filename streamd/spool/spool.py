@@ -16,6 +16,7 @@ import trio
 from streamd.cloudevents import Envelope
 from streamd.connector import Clock
 from streamd.errors import StreamdError
+from streamd.instant import Setbacks
 from streamd.model import DEAD_LETTER, Event, Origin, State
 from streamd.spool.accounts import RESERVE_BYTES, Accounts, Usage
 from streamd.spool.assembly import Handover
@@ -66,6 +67,8 @@ class Spool:
         self._work = trio.Event()
         self._writing = trio.Lock()
         self._thread = trio.CapacityLimiter(1)
+        self._clock = clock
+        self._setbacks = Setbacks(clock)
         self._proofs = Proofs(store.alive(), clock)
         self._ballast = Ballast(store.path.parent)
         self._ballast.reserve()
@@ -168,6 +171,7 @@ class Spool:
     async def _commit(self) -> None:
         """Commit all that waits now. Whatever ends this early leaves it waiting as it was."""
         calls = list(self._queue)
+        self._accounts.set_back(self._setbacks.take())
         alive, through = self._proofs.ask()
         while True:
             leaving = list(self._acknowledged)
@@ -282,8 +286,10 @@ class Spool:
         return self._proofs.alive.get((origin.connector, session))
 
     def complete_through(self, connector: str) -> datetime | None:
-        """Give the instant before which all that the connector accepted has left the spool."""
-        return self._accounts.complete(connector).through
+        """Give the instant before which all that the connector accepted has left the spool; never later than
+        now."""
+        through = self._accounts.complete(connector).through
+        return through and min(through - self._setbacks.pending, self._clock.now())
 
     def state(self, connector: str, name: str) -> bytes | None:
         """Give one committed value of the keyed state."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.spool.completeness import Completeness
-from tests.spool.rig import START
+from streamd.spool.proofs import Proof
+from tests.spool.rig import ORIGIN, START, Rig, event
 
 
 def at(seconds: int) -> datetime:
@@ -181,3 +183,34 @@ def test_a_long_outage_keeps_a_bounded_number_of_marks_and_still_ends_complete()
         marks.left(row)
         assert marks.through is None or marks.through <= at(row)
     assert marks.through == at(1000)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_clock_that_jumped_ahead_and_is_set_right_leaves_no_claim_in_the_future(
+    rig: Rig, mock_clock: trio.testing.MockClock, waits: bool
+) -> None:
+    clock, spool = rig.clock, rig.spool(partitions=1)
+
+    def prove() -> Proof:
+        return Proof(clock.now(), clock.now())
+
+    spool.prove_with(ORIGIN, "s", prove)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(spool.write)
+
+        async def claimed_after(seconds: float) -> datetime | None:
+            mock_clock.jump(seconds)
+            await spool.flush()
+            return spool.complete_through(ORIGIN.connector)
+
+        assert await claimed_after(1) == clock.now()
+        clock.step = timedelta(hours=3)
+        assert await claimed_after(1) == clock.now()
+        if waits:
+            await spool.append(ORIGIN, [event(1)], {})
+        before = at(2)
+        clock.step = timedelta(0)
+        assert spool.complete_through(ORIGIN.connector) == before
+        assert await claimed_after(1) == (before if waits else clock.now())
+        assert await claimed_after(1) == (before if waits else clock.now())
+        nursery.cancel_scope.cancel()
