@@ -7,7 +7,7 @@ behind: events go to the intake, word of the link to the herald.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
 
@@ -20,6 +20,7 @@ from streamd.connectors.avaya.herald import Herald
 from streamd.connectors.avaya.losses import ConnectionLost, lone_error
 from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
 from streamd.connectors.avaya.pace import Pace
+from streamd.connectors.avaya.proof import Proof
 from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval
 from streamd.connectors.avaya.renewing import EXPIRES_WITHIN_SECONDS, Renewer
 from streamd.connectors.avaya.rest import Subscription
@@ -28,11 +29,10 @@ from streamd.connectors.avaya.subscription import OwnSubscription
 from streamd.intake import Intake
 from streamd.transport.websocket import LinkClosed, WebSocket
 
-# What the server sent less than this before the last byte that came may still be on its way to us.
-ON_ITS_WAY_SECONDS = 0.5
+# Only a pong proves what the server had handed over, so while data flows we ping so often.
+BUSY_PING_SECONDS = 1.0
 # So many frames are decoded in one go (some 10 ms); then the other tasks have their turn.
 FRAMES_AT_ONCE = 1000
-_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class Stream:
@@ -72,12 +72,11 @@ class Stream:
         )
         self._snapshot = Snapshot(rules, monotonic())
         self._late = 0
-        self._closed_cleanly = False
         self._is_behind = True
+        self._heard = trio.Event()
         self._data_at = 0.0
         self._silent_since: float | None = None
-        self._reached_monotonic = 0.0
-        self._reached: datetime | None = None
+        self._proof = Proof(ctx.clock.now())
 
     @property
     def had_snapshot(self) -> bool:
@@ -87,7 +86,7 @@ class Stream:
     @property
     def is_settled(self) -> bool:
         """Tell whether all that was read is committed; if not, what became of the rest is unknown."""
-        return not self._intake.dropped and self._intake.proof(_END_OF_TIME) == _END_OF_TIME
+        return not self._intake.dropped and self._intake.waiting_since is None
 
     async def run(self, subscription: Subscription, at: datetime, frames: list[bytes]) -> None:
         """Stream until the link is lost; `frames` came along with the confirmation, `at`.
@@ -98,7 +97,7 @@ class Stream:
         if self._flow.measures is not None:
             self._flow.measures.begin()
         link = self._herald.link
-        link.prove_with(self._proof)
+        link.prove_with(self._proven)
         self._herald.tell_nowait(partial(link.connected, at, subscription_id=subscription.subscription_id))
         self._herald.tell_nowait(link.snapshot_begun)
         try:
@@ -118,20 +117,22 @@ class Stream:
             for start in range(0, len(frames), FRAMES_AT_ONCE):
                 self._take(frames[start : start + FRAMES_AT_ONCE])
                 await self._pace.wait()
-            self._note_reached()
+            self._is_behind = False
+            self._proof.on_drained(self._websocket.drained_at)
             try:
                 frames = await self._websocket.receive()
             except LinkClosed as closed:
-                self._closed_cleanly = closed.clean
-                self._note_reached()
+                self._proof.on_end(self._told(self._websocket.last_bytes_at) if closed.clean else None)
                 raise
             self._is_behind = True
             self._data_at = monotonic()
+            self._heard.set()
 
     def _take(self, frames: list[bytes]) -> None:
         received = self._ctx.clock.now()
         batch = self._flow.read(frames, received, self._snapshot, monotonic())
         self._intake.put_nowait(batch.items, batch.changes, received)
+        self._proof.on_put(received)
         self._pace.note(received, len(batch.items))
         self._ctx.counters.count("messages", batch.messages)
         if self._snapshot.late > self._late:
@@ -149,10 +150,22 @@ class Stream:
 
     async def _ping(self, server_interval: float | None) -> None:
         """Ping within the interval that the server tolerates; a dead peer ends the connection."""
-        interval = ping_interval(server_interval, self._ctx.config.ping_interval_seconds)
+        idle = ping_interval(server_interval, self._ctx.config.ping_interval_seconds)
+        busy = min(BUSY_PING_SECONDS, idle)
+        sent_at = trio.current_time()
         while True:
-            await trio.sleep(interval)
-            await self._websocket.ping(self._ctx.config.pong_timeout_seconds)
+            await trio.sleep_until(sent_at + busy)
+            with trio.move_on_at(sent_at + idle):
+                await self._heard.wait()
+            self._heard = trio.Event()
+            sent_at = trio.current_time()
+            await self._ping_once(self._ctx.config.pong_timeout_seconds)
+
+    async def _ping_once(self, most_seconds: float) -> None:
+        sent = monotonic()
+        await self._websocket.ping(most_seconds)
+        if monotonic() - sent < most_seconds:  # else other bytes than a pong were the sign of life
+            self._proof.on_pong(self._told(sent), self._websocket.last_bytes_at)
 
     async def _watch_snapshot(self) -> None:
         while not self._snapshot.proven:
@@ -208,11 +221,11 @@ class Stream:
             await trio.sleep(0.02)
         await self._herald.link.snapshot_completed(proven=proven, rule=rule, keys=keys)
 
-    def _proof(self) -> datetime | None:
-        """Give the instant before which all that the server had sent is committed (connector.Link)."""
+    def _proven(self) -> datetime | None:
+        """Give the instant before which all that the server handed over is committed (connector.Link)."""
         if not self._is_behind:
-            self._note_reached()
-        return self._intake.proof(self._reached)
+            self._proof.on_drained(self._websocket.drained_at)
+        return self._intake.proof(self._proof.through(self._intake.waiting_since))
 
     def _is_silent_since(self, expiry: float) -> bool:
         """Tell whether no data came since the subscription expired; then nothing is proven beyond that."""
@@ -220,22 +233,13 @@ class Stream:
         self._silent_since = expiry if silent else None
         return silent
 
-    def _note_reached(self) -> None:
-        """Note the instant before which all that the server had sent was put into the intake.
+    def _told(self, instant: float) -> datetime:
+        """Give the wall clock of `instant`, monotonic seconds of a ping or a Close.
 
-        To be called only when nothing is in hand that was received and not put there. A pong or any other
-        byte proves what was sent before it, for TCP keeps the order; silence proves nothing, for the line
-        may be half open. A Close frame is the last that the server sends. After the subscription's expiry
-        only data proves anything, for the server may have stopped sending and still answer pings.
+        After the subscription's expiry only data counts, for the server may have stopped sending and still
+        answer pings.
         """
-        self._is_behind = False
-        reached = min(self._websocket.drained_at, self._websocket.last_bytes_at)
         expiry = self._own.expires_at if self._silent_since is None else self._silent_since
-        if expiry is not None and reached > expiry:
-            reached = max(expiry, min(reached, self._data_at))
-        if not self._closed_cleanly:
-            reached -= ON_ITS_WAY_SECONDS
-        if reached != self._reached_monotonic:
-            # Once for each instant: two clocks read one after the other never agree to the last digit.
-            self._reached_monotonic = reached
-            self._reached = self._ctx.clock.now() - timedelta(seconds=monotonic() - reached)
+        if expiry is not None and instant > expiry:
+            instant = max(expiry, min(instant, self._data_at))
+        return self._ctx.clock.now() - timedelta(seconds=monotonic() - instant)

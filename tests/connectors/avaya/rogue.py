@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from hashlib import sha1
 from typing import Any, NamedTuple
 
@@ -94,8 +94,10 @@ class Rogue:
         return {name: value for name, value in (fields | changes).items() if value is not None}
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        try:
             await self._serve(stream)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client has gone
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         request = await Wire.read_head(stream)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,3 +69,109 @@ async def test_a_catalogue_that_refuses_the_token_does_not_cost_it(bench: Any, q
         async with bench(quick(rogue.base_url)) as running:
             await running.until_state("live")
             assert len(rogue.asked("POST", "/token")) == 1
+
+
+ENGINES = ("trio-websocket", "sans-io")
+
+
+def lost_before(
+    gap: dict[str, Any], sent: list[tuple[datetime, int]], running: Any
+) -> list[tuple[datetime, int]]:
+    have = set(numbers(running))
+    began = datetime.fromisoformat(gap["from"])
+    return [(at, number) for at, number in sent if str(number) not in have and at < began]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_what_a_slow_line_had_not_brought_when_it_was_cut_is_in_the_gap(
+    bench: Any, quick: Any, engine: str
+) -> None:
+    """The server hands a burst over in one go, and half of it trickles through before the line is cut."""
+    sent: list[tuple[datetime, int]] = []
+    cut = trio.Event()
+
+    async def play(stream: trio.SocketStream, number: int) -> None:
+        await confirm(stream, message(0, "INITIALIZING"))
+        if number > 1:
+            await answer_pings(stream)
+        with trio.move_on_after(1.5):
+            await answer_pings(stream)
+        burst = b"".join(Wire.text(message(row)) for row in range(1, 4001))
+        sent.extend((datetime.now(UTC), row) for row in range(1, 4001))
+        for start in range(0, len(burst) // 2, 16_384):
+            await stream.send_all(burst[start : start + 16_384])
+            await trio.sleep(0.1)
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.socket.close()
+        cut.set()
+
+    async with open_rogue(play) as rogue, bench(quick(rogue.base_url, websocket_engine=engine)) as running:
+        await cut.wait()
+        await running.until(lambda: len(running.events("gap.opened")) == 2)
+        await trio.sleep(0.5)
+        assert len(numbers(running)) > 1000
+        gap = running.events("gap.opened")[-1]["data"]
+        assert lost_before(gap, sent, running) == []
+        assert datetime.fromisoformat(gap["from"]) > sent[0][0] - timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_what_comes_while_we_say_goodbye_is_published_or_in_the_gap(
+    bench: Any, quick: Any, engine: str
+) -> None:
+    """The server takes no notice of our Close."""
+    sent: list[tuple[datetime, int]] = []
+
+    async def play(stream: trio.SocketStream, number: int) -> None:
+        await confirm(stream, message(0, "INITIALIZING"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer_pings, stream)
+            while number == 1:
+                sent.append((datetime.now(UTC), len(sent) + 1))
+                await stream.send_all(Wire.text(message(len(sent))))
+                await trio.sleep(0.01)
+
+    async with open_rogue(play) as rogue:
+        config = quick(rogue.base_url, websocket_engine=engine)
+        async with bench(config) as running:
+            await running.until_state("live")
+            await trio.sleep(1.5)
+        async with bench(config) as again:
+            await again.until_state("live")
+            gap = again.events("gap.opened")[-1]["data"]
+            assert gap["cause"] == "stopped"
+            assert lost_before(gap, sent, again) == []
+
+
+async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_few_pings(
+    bench: Any, quick: Any
+) -> None:
+    pings: list[float] = []
+    flowing = trio.Event()
+
+    async def play(stream: trio.SocketStream, _: int) -> None:
+        await confirm(stream, message(0, "INITIALIZING"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer, stream)
+            for row in range(1, 300):
+                await stream.send_all(Wire.text(message(row)))
+                await trio.sleep(0.01)
+            flowing.set()
+
+    async def answer(stream: trio.SocketStream) -> None:
+        while True:
+            opcode, payload = await Wire.read_frame(stream)
+            if opcode == Wire.PING:
+                pings.append(trio.current_time())
+                await stream.send_all(Wire.frame(Wire.PONG, payload))
+
+    async with open_rogue(play) as rogue, bench(quick(rogue.base_url)) as running:
+        await running.until_state("live")
+        await flowing.wait()
+        assert 2 <= len(pings) <= 4
+        proven = running.runtime.spool.alive(running.runtime.origin, QUEUE)
+        assert datetime.now(UTC) - proven < timedelta(seconds=2.5)
+        await trio.sleep(1.5)
+        after = len(pings)
+        await trio.sleep(2.5)
+        assert len(pings) == after

@@ -159,8 +159,8 @@ async def test_a_snapshot_larger_than_the_intake_is_waited_for_and_not_dropped(
     async with system(options(keys=12_000, log=False), websocket_engine=engine) as (simulator, running):
         await running.until(lambda: running.tally["messages"] >= 12_000, 60.0)
         await running.until_state("live", 30.0)
+        await running.until(lambda: running.table() == truth(simulator, QUEUE), 30.0)
         assert running.tally["dropped_events"] == 0
-        assert running.table() == truth(simulator, QUEUE)
 
 
 async def test_the_probe_logs_in_and_knows_the_producers(quick: Any, bench: Any) -> None:
