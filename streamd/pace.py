@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import trio
 
 from streamd.intake import Intake
 
 MOST_UNCOMMITTED = 10_000  # items; the intake takes twice that before it drops
+_MOST_PUTS = 1_000
 _STEP_SECONDS = 0.005
-_TICK = timedelta(microseconds=1)
 
 
 class Pace:
@@ -30,6 +30,10 @@ class Pace:
 
     def note(self, at: datetime, items: int) -> None:
         """Note that `items` received at `at` were put into the intake."""
+        if len(self._puts) == _MOST_PUTS:  # committed no earlier than the later of the two
+            earlier, more = self._puts.pop()
+            at, items = max(earlier, at), items + more
+            self._uncommitted -= more
         self._puts.append((at, items))
         self._uncommitted += items
 
@@ -45,10 +49,7 @@ class Pace:
             self._patience = self._whole_patience
 
     def _forget_committed(self) -> None:
-        while self._puts:
-            at, items = self._puts[0]
-            just_after = at + _TICK
-            if self._intake.proof(just_after) != just_after:
-                return
-            self._puts.popleft()
+        waiting_since = self._intake.waiting_since
+        while self._puts and (waiting_since is None or self._puts[0][0] < waiting_since):
+            _, items = self._puts.popleft()
             self._uncommitted -= items

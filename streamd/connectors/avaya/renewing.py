@@ -9,11 +9,11 @@ import trio
 
 from streamd.connector import Context
 from streamd.connectors.avaya.config import AvayaConfig
-from streamd.connectors.avaya.herald import Herald
 from streamd.connectors.avaya.losses import ConnectionLost
 from streamd.connectors.avaya.protocol import Loss, backoff_seconds, renew_delay
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
 from streamd.errors import Rejected, Transient
+from streamd.herald import Herald
 from streamd.transport.websocket import WebSocket
 
 REFUSED_SECONDS = 60.0

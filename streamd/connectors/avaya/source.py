@@ -18,7 +18,7 @@ from streamd.connectors.avaya.catalogue import Catalogue
 from streamd.connectors.avaya.config import AvayaConfig, endpoint_refusal
 from streamd.connectors.avaya.discretion import Discretion
 from streamd.connectors.avaya.flow import Flow
-from streamd.connectors.avaya.losses import ConnectionLost, lone_error
+from streamd.connectors.avaya.losses import ConnectionLost
 from streamd.connectors.avaya.measures import MergedMeasures, prefix
 from streamd.connectors.avaya.normalise import is_stateful
 from streamd.connectors.avaya.protocol import Loss, Standing, backoff_seconds
@@ -27,6 +27,7 @@ from streamd.connectors.avaya.stream import Stream
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
 from streamd.connectors.avaya.wire import AuthenticationResponse, authentication, decode, parts
 from streamd.errors import Rejected, StreamdError, Transient
+from streamd.nurseries import lone_error
 from streamd.privacy import Privacy
 from streamd.redaction import STARS
 from streamd.transport.http import Http, open_http

@@ -16,21 +16,25 @@ import trio
 from streamd.connector import Context, Link
 from streamd.connectors.avaya.config import AvayaConfig
 from streamd.connectors.avaya.flow import Flow
-from streamd.connectors.avaya.herald import Herald
-from streamd.connectors.avaya.losses import ConnectionLost, lone_error
+from streamd.connectors.avaya.losses import ConnectionLost
 from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
-from streamd.connectors.avaya.pace import Pace
 from streamd.connectors.avaya.proof import Proof
 from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval
 from streamd.connectors.avaya.renewing import EXPIRES_WITHIN_SECONDS, Renewer
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
 from streamd.connectors.avaya.subscription import OwnSubscription
+from streamd.herald import Herald
 from streamd.intake import Intake
+from streamd.nurseries import lone_error
+from streamd.pace import Pace
 from streamd.transport.websocket import LinkClosed, WebSocket
 
 # Only a pong proves what the server had handed over, so while data flows we ping so often.
 BUSY_PING_SECONDS = 1.0
+# For so long a reader may wait for the spool: the transport reads on meanwhile and answers pings, and holds
+# 64 MiB, the bytes of 2 s at 60,000 messages a second. After that the intake drops and declares.
+PATIENCE_SECONDS = 2.0
 # So many frames are decoded in one go (some 10 ms); then the other tasks have their turn.
 FRAMES_AT_ONCE = 1000
 
@@ -60,7 +64,7 @@ class Stream:
         self._standing = standing
         self._may_force = may_force
         self._intake = Intake(ctx, link)
-        self._pace = Pace(self._intake)
+        self._pace = Pace(self._intake, PATIENCE_SECONDS)
         self._herald = Herald(link)
         self._own = own
         self._renewer = Renewer(ctx, own, websocket, self._herald, self._is_silent_since)

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 import structlog
 import trio
 
 from streamd.clock import SystemClock
-from streamd.connectors.avaya.pace import MOST_UNCOMMITTED, Pace
 from streamd.intake import Intake
 from streamd.model import State, Stream
+from streamd.pace import MOST_UNCOMMITTED, Pace
 
 STREAM = Stream("avaya", "measures.state", "compact")
 
@@ -71,18 +70,26 @@ async def test_what_is_within_bounds_does_not_wait(nursery: trio.Nursery) -> Non
     gate.opened.set()
 
 
-async def test_a_spool_that_is_stuck_is_waited_for_only_once(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streamd.connectors.avaya.pace.PATIENCE_SECONDS", 0.1)
+async def test_a_spool_that_is_stuck_is_waited_for_only_once(nursery: trio.Nursery) -> None:
     gate = Gate()
     intake = Intake(gate, None)  # type: ignore[arg-type]
     nursery.start_soon(intake.run)
-    pace = Pace(intake)
+    pace = Pace(intake, 0.1)
     await put(intake, pace, MOST_UNCOMMITTED + 1)
     with trio.fail_after(2):
         await pace.wait()
     await put(intake, pace, 1)
     with trio.fail_after(0.2):
         await pace.wait()
+    gate.opened.set()
+
+
+async def test_a_spool_that_is_stuck_takes_no_memory_for_each_read(nursery: trio.Nursery) -> None:
+    gate = Gate()
+    intake = Intake(gate, None)  # type: ignore[arg-type]
+    nursery.start_soon(intake.run)
+    pace = Pace(intake, 0.0)
+    for _ in range(5_000):
+        await put(intake, pace, 1)
+    assert len(repr(vars(pace))) < 200_000
     gate.opened.set()
