@@ -19,7 +19,7 @@ from streamd.model import Event
 from streamd.runtime import Runtime
 from streamd.spool.spool import Spool
 from tests.scripted import Record, Script, gaps, runtime
-from tests.spool.rig import MEASURES_STATE, START, TOPIC, Rig, event, eventually, state
+from tests.spool.rig import MEASURES_STATE, START, TOPIC, Rig, choke, event, eventually, relieve, state
 
 SHARE = 64 * 1024**2
 LATER = START + timedelta(days=1)
@@ -37,6 +37,7 @@ class Bench:
 
     def __init__(self, rig: Rig, spool: Spool, most: int, beat_seconds: float) -> None:
         self.rig = rig
+        self._choked = False
         self.spool = spool
         self.record = Record()
         self.runtime: Runtime = runtime(spool, self.record, rig.clock)
@@ -46,7 +47,16 @@ class Bench:
     def stick(self) -> None:
         self.spool.usage("emea").share = 0
 
+    def choke(self) -> None:
+        """Leave no room for streamd's own events either."""
+        if not self._choked:
+            choke(self.spool)
+        self._choked = True
+
     def unstick(self) -> None:
+        if self._choked:
+            relieve(self.spool)
+        self._choked = False
         self.spool.usage("emea").share = SHARE
 
     def put(self, *items: Item, at: datetime) -> None:
@@ -295,7 +305,7 @@ async def test_a_hole_that_cannot_be_declared_holds_the_proof_back(
     rig: Rig, mock_clock: trio.testing.MockClock
 ) -> None:
     async with pumping(rig, 2) as on:
-        on.spool.usage("emea").share = -(10**9)  # no room for streamd's own events either
+        on.choke()
         for number in range(6):
             on.put(event(number), at=at(number))
             await trio.testing.wait_all_tasks_blocked()
@@ -334,7 +344,7 @@ async def test_the_proof_never_passes_what_is_neither_committed_nor_declared(
                 case 2 | 3 | 4:
                     on.unstick()
                 case 5:
-                    on.spool.usage("emea").share = -(10**9)
+                    on.choke()
                 case 6 | 7:
                     await trio.to_thread.run_sync(lambda: None)
                 case 8:

@@ -20,7 +20,7 @@ from streamd.runtime import Runtime
 from streamd.session import Backoff
 from streamd.spool.spool import Spool
 from tests.scripted import Act, Record, Script, gap_ids, gaps, moments, runtime
-from tests.spool.rig import ORIGIN, START, Rig, eventually
+from tests.spool.rig import ORIGIN, START, Rig, choke, eventually, relieve
 
 
 @pytest.fixture
@@ -95,15 +95,6 @@ async def settled(spool: Spool) -> None:
     for _ in range(3):
         await spool.flush()
         await trio.testing.wait_all_tasks_blocked()
-
-
-def fill(spool: Spool) -> None:
-    """Leave no room, for streamd's own events neither."""
-    spool.usage("emea").share = -(64 * 1024**2)
-
-
-def empty(spool: Spool) -> None:
-    spool.usage("emea").share = 64 * 1024**2
 
 
 # -- waits
@@ -500,10 +491,10 @@ async def test_the_close_of_a_gap_that_was_cut_short_is_told_by_the_next_moment(
         lose.set()
         await eventually(lambda: work.status.state == "lost")
         await settled(spool)
-        fill(spool)
+        choke(spool)
         mock_clock.jump(1.01)
         await cut.wait()
-        empty(spool)
+        relieve(spool)
         await settled(spool)
         mock_clock.jump(1.01)
         await eventually(lambda: work.status.state == "live")
@@ -637,13 +628,13 @@ async def test_nothing_is_claimed_complete_before_every_session_has_declared_wha
     spool = rig.spool()
     scripts = Script(name="one"), Script(name="two")
     work = runtime(spool, record, rig.clock, *scripts)
-    fill(spool)
+    choke(spool)
     async with running(spool, work) as scope:
         mock_clock.jump(10)
         await settled(spool)
         assert spool.complete_through("emea") is None
         assert [script.runs for script in scripts] == [0, 0]
-        empty(spool)
+        relieve(spool)
         await eventually(lambda: all(script.runs for script in scripts))
         scope.cancel()
 

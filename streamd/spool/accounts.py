@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import trio
@@ -10,20 +10,21 @@ import trio
 from streamd.spool.completeness import Completeness
 from streamd.spool.rows import Row
 
-RESERVE_BYTES = 16 * 1024**2  # what streamd's own events may use beyond a connector's share
-Found = Mapping[str, tuple[int, int, int]]
-"""connector -> (bytes, rows, events) that wait, as the file tells."""
+RESERVE_BYTES = 16 * 1024**2  # what may wait of streamd's own events, beside a connector's share
+Found = Mapping[tuple[str, str], tuple[int, int, int]]
+"""(connector, topic) -> (bytes, rows, events) that wait, as the file tells."""
 
 
 class Usage:
     """What a connector has in the spool, and who waits for room in its share.
 
     The share is what may wait before an `append` does; what is handed over at once may go beyond it.
+    streamd's own events have a room of their own, so that a gap can be told however full the share is.
     """
 
     def __init__(self, share: int) -> None:
         self._share = share
-        self.bytes = self.rows = self.events = self.accepted = 0
+        self.bytes = self.own_bytes = self.rows = self.events = self.accepted = 0
         self.waiting = trio.lowlevel.ParkingLot()
 
     @property
@@ -35,25 +36,34 @@ class Usage:
         self._share = share
         self.waiting.unpark_all()
 
-    def add(self, row: Row, sign: int) -> None:
-        """Count a row that has come (1) or left (-1)."""
-        self.bytes += sign * row.bytes
-        self.rows += sign
-        self.events += sign * row.count
-        if sign < 0:
+    def has_room(self, own: bool) -> bool:
+        """Tell whether an `append` may go on, of streamd's own events or of others."""
+        return self.own_bytes < RESERVE_BYTES if own else self.bytes - self.own_bytes < self._share
+
+    def add(self, own: bool, size: int, rows: int, events: int) -> None:
+        """Count what has come, or (negative) has left."""
+        self.bytes += size
+        self.own_bytes += size if own else 0
+        self.rows += rows
+        self.events += events
+        if rows < 0:
             self.waiting.unpark_all()
 
 
 class Accounts:
-    """The accounts of all connectors. `last_row`: the highest row id there has been."""
+    """The accounts of all connectors. `last_row`: the highest row id there has been; `own`: the topics of
+    streamd's own events."""
 
-    def __init__(self, found: Found, last_row: int) -> None:
+    def __init__(self, found: Found, last_row: int, own: Collection[str] = ()) -> None:
         self.last_row = last_row
+        self._own = frozenset(own)
         self._usage: dict[str, Usage] = {}
         self._completeness: dict[str, Completeness] = {}
-        for connector, counted in found.items():
-            usage = self.usage(connector)
-            usage.bytes, usage.rows, usage.events = counted
+        self._add(found)
+
+    def _add(self, found: Found) -> None:
+        for (connector, topic), counted in found.items():
+            self.usage(connector).add(topic in self._own, *counted)
 
     def usage(self, connector: str) -> Usage:
         """Give what a connector has in the spool, and its share."""
@@ -84,7 +94,7 @@ class Accounts:
             self.complete(connector).mark(last_row, fresh.get(connector, 0), through.get(connector))
         for row in rows:
             usage = self.usage(row.origin.connector)
-            usage.add(row, 1)
+            usage.add(row.topic in self._own, row.bytes, 1, row.count)
             usage.accepted += row.count
         self.last_row = last_row
 
@@ -105,12 +115,13 @@ class Accounts:
         """Count rows that have left the spool."""
         for row in rows:
             self.complete(row.origin.connector).left(row.id)
-            self.usage(row.origin.connector).add(row, -1)
+            self.usage(row.origin.connector).add(row.topic in self._own, -row.bytes, -1, -row.count)
 
     def count_anew(self, found: Found, last_row: int) -> None:
         """Take what the file tells, after rows have moved."""
         self.last_row = last_row
-        for connector, counted in found.items():
-            usage = self.usage(connector)
-            usage.bytes, usage.rows, usage.events = counted
+        for usage in self._usage.values():
+            usage.bytes = usage.own_bytes = usage.rows = usage.events = 0
+        self._add(found)
+        for connector, usage in self._usage.items():
             self.complete(connector).collapse(last_row, usage.rows)

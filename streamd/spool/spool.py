@@ -17,8 +17,8 @@ from streamd.cloudevents import Envelope
 from streamd.connector import Clock
 from streamd.errors import StreamdError
 from streamd.instant import Setbacks
-from streamd.model import DEAD_LETTER, Event, Origin, State
-from streamd.spool.accounts import RESERVE_BYTES, Accounts, Usage
+from streamd.model import CORE_STREAMS, DEAD_LETTER, Event, Origin, State
+from streamd.spool.accounts import Accounts, Usage
 from streamd.spool.assembly import Handover
 from streamd.spool.directory import Ballast
 from streamd.spool.lanes import Cache, Lane
@@ -61,7 +61,8 @@ class Spool:
         self._store = store
         self._writer = Writer(store, envelope, prefix, partitions)
         self._dead_letters = f"{prefix}.{DEAD_LETTER.topic}"
-        self._accounts = Accounts(store.usage(), store.last_row())
+        own = [f"{prefix}.{stream.topic}" for stream in CORE_STREAMS if stream != DEAD_LETTER]
+        self._accounts = Accounts(store.usage(), store.last_row(), own)
         self._queue: list[Call] = []
         self._acknowledged: list[Row] = []
         self._work = trio.Event()
@@ -87,13 +88,12 @@ class Spool:
     ) -> None:
         """Commit `items` and `changes` together; return when both are durable.
 
-        Waits while the connector's share is used up; streamd's `own` events have a reserve beyond it.
+        Waits while the connector's share is used up; streamd's `own` events have a room of their own.
         Cancelled after hand-over the outcome is unknown. Raises SpoolClosed, and what encoding an item
         raises (TypeError, ValueError …): then nothing of this call is committed.
         """
         usage = self.usage(origin.connector)
-        reserve = RESERVE_BYTES if own else 0
-        while items and not self.closed and usage.bytes >= usage.share + reserve:
+        while items and not self.closed and not usage.has_room(own):
             await usage.waiting.park()
         await self._hand_over([Handover(origin, items, changes)])
 

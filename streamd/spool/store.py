@@ -29,7 +29,9 @@ from streamd.spool.sqlite import mapped, transaction
 
 FORMAT = 1
 _PAGE = 4096
-_ROOM = 128 * 1024**2  # for keyed state, indexes and streamd's own events
+# For keyed state, indexes, streamd's own events (some 16 MiB a connector) and what an append goes beyond a
+# share: at the file's end every connector stops.
+_ROOM = 256 * 1024**2
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
@@ -229,10 +231,10 @@ class Store:
         query = "SELECT topic, partition, count(*) FROM rows WHERE topic=?1 OR ?1 IS NULL GROUP BY 1, 2"
         return [LaneSize(*row) for row in self._look(query, topic)]
 
-    def usage(self) -> dict[str, tuple[int, int, int]]:
-        """Give connector -> (bytes, rows, events) that wait."""
-        query = "SELECT connector, sum(bytes), count(*), sum(count) FROM rows GROUP BY connector"
-        return {name: (size, rows, events) for name, size, rows, events in self._look(query)}
+    def usage(self) -> dict[tuple[str, str], tuple[int, int, int]]:
+        """Give (connector, topic) -> (bytes, rows, events) that wait."""
+        query = "SELECT connector, topic, sum(bytes), count(*), sum(count) FROM rows GROUP BY 1, 2"
+        return {(name, topic): (size, rows, events) for name, topic, size, rows, events in self._look(query)}
 
     def last_row(self) -> int:
         """Give the highest row id, 0 if there is none."""

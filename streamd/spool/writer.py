@@ -44,7 +44,7 @@ class Moved(Struct):
     """What waits after a topic's rows have moved."""
 
     last_row: int
-    usage: dict[str, tuple[int, int, int]]
+    usage: dict[tuple[str, str], tuple[int, int, int]]
     lanes: list[LaneSize]
 
 

@@ -13,6 +13,7 @@ import trio
 
 from streamd.cloudevents import Envelope, Mode
 from streamd.model import Event, Origin, Record, State, Stream
+from streamd.spool.accounts import RESERVE_BYTES
 from streamd.spool.directory import DATABASE
 from streamd.spool.inspect import Dumped, look
 from streamd.spool.rows import Row
@@ -112,6 +113,18 @@ def number_of(record: Record) -> int:
     assert record.value is not None
     found: int = msgspec.json.decode(record.value)["data"]["n"]
     return found
+
+
+def choke(spool: Spool) -> None:
+    """Leave a connector no room for anything, streamd's own events neither."""
+    spool.usage(ORIGIN.connector).add(True, RESERVE_BYTES, 0, 0)
+    spool.usage(ORIGIN.connector).share = 0
+
+
+def relieve(spool: Spool) -> None:
+    """Take that back."""
+    spool.usage(ORIGIN.connector).add(True, -RESERVE_BYTES, 0, 0)
+    spool.usage(ORIGIN.connector).share = 64 * 1024**2
 
 
 async def eventually(condition: Callable[[], Any]) -> Any:

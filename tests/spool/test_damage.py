@@ -98,7 +98,7 @@ async def test_a_sound_file_is_opened_again_as_it_was(rig: Rig) -> None:
     old = await fill(rig)
     store = rig.store()
     assert (store.fresh, store.aside, store.epoch) == (False, None, old)
-    assert store.usage()["emea"][2] == 50
+    assert store.usage()["emea", TOPIC][2] == 50
 
 
 async def test_a_condemned_file_is_set_aside_though_it_opens(rig: Rig) -> None:
@@ -187,7 +187,7 @@ async def test_a_damaged_file_ends_the_writer_and_whoever_waits_for_it(rig: Rig)
 # -- the directory
 
 
-def test_directory_and_files_are_their_owner_s_alone(tmp_path: Path) -> None:
+async def test_directory_and_files_are_their_owner_s_alone(tmp_path: Path) -> None:
     old = os.umask(0o000)
     try:
         home = tmp_path / "a" / "state"

@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 import trio
 
-from streamd.model import DEAD_LETTER, Event
+from streamd.model import DEAD_LETTER, GAPS, Event
 from streamd.spool.accounts import RESERVE_BYTES, Accounts
 from streamd.spool.proofs import Proof
 from streamd.spool.rows import Row
 from streamd.spool.spool import Spool
 from tests.spool.rig import ORIGIN, OTHER, START, TOPIC, Rig, event, eventually, numbers
 
-LETTERS = "p.streamd.dead-letter"
+LETTERS, GAPS_TOPIC = "p.streamd.dead-letter", "p.streamd.gaps"
 
 
 def big(number: int) -> Event:
@@ -23,6 +23,10 @@ def big(number: int) -> Event:
 
 def letter(data: object) -> Event:
     return Event(DEAD_LETTER, "", "streamd.dead_letter.written", data, START)
+
+
+def own(number: int) -> Event:
+    return Event(GAPS, "g", "streamd.gap.opened", {"n": number, "x": "x" * 1000}, START)
 
 
 async def filled(rig: Rig, nursery: trio.Nursery, share: int) -> Spool:
@@ -79,20 +83,45 @@ async def test_a_larger_share_lets_those_go_on_who_wait(rig: Rig, nursery: trio.
             spool.usage("emea").share = 1_000_000
 
 
-async def test_streamd_s_own_events_have_a_reserve_and_are_woken_from_beyond_it(
+async def test_streamd_s_own_events_have_a_room_of_their_own_however_far_an_append_went_beyond_the_share(
     rig: Rig, nursery: trio.Nursery
 ) -> None:
     spool = await filled(rig, nursery, 250_000)
-    await spool.append(ORIGIN, [big(0)], {}, own=True)
+    spool.usage("emea").share = -RESERVE_BYTES  # as full as with more beyond it than that room
+    with trio.fail_after(5):
+        await spool.append(ORIGIN, [own(1)], {}, own=True)
+    usage = spool.usage("emea")
+    assert usage.own_bytes > 0
+    usage.share = usage.bytes - usage.own_bytes + 1
+    assert usage.bytes > usage.share
+    await spool.append(ORIGIN, [event(2)], {})  # nor do they take any of the share
+
+
+async def test_streamd_s_own_events_wait_for_their_own_room(rig: Rig, nursery: trio.Nursery) -> None:
+    spool = await filled(rig, nursery, 250_000)
+    await spool.append(ORIGIN, [own(1)], {}, own=True)
     with trio.fail_after(5):
         async with trio.open_nursery() as waiting:
-            spool.usage("emea").bytes += RESERVE_BYTES
-            waiting.start_soon(lambda: spool.append(ORIGIN, [event(1)], {}, own=True))
+            spool.usage("emea").own_bytes += RESERVE_BYTES - 1
+            waiting.start_soon(lambda: spool.append(ORIGIN, [own(2)], {}, own=True))
             await trio.testing.wait_all_tasks_blocked()
             assert spool.usage("emea").waiting
-            spool.usage("emea").bytes -= RESERVE_BYTES - 150_000  # other rows of the reserve have left
-            spool.acknowledge((await spool.lane(TOPIC, 0).take())[:1])
-    assert spool.usage("emea").bytes > spool.usage("emea").share  # it did not need to fall below the share
+            spool.acknowledge(await spool.lane(GAPS_TOPIC, 0).take())
+    assert spool.usage("emea").bytes > spool.usage("emea").share
+
+
+async def test_the_room_of_own_events_is_counted_anew_after_a_restart_and_a_move(
+    rig: Rig,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        spool = await filled(rig, nursery, 250_000)
+        await spool.append(ORIGIN, [own(1), own(2)], {}, own=True)
+        before = spool.usage("emea").own_bytes
+        assert 0 < before < 10_000
+        await spool.assign(TOPIC, 7)
+        assert spool.usage("emea").own_bytes == before
+        nursery.cancel_scope.cancel()
+    assert rig.spool().usage("emea").own_bytes == before
 
 
 async def test_what_is_found_after_a_restart_counts_for_the_share(rig: Rig) -> None:
