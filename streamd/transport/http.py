@@ -209,7 +209,32 @@ class Http:
             raise ProtocolViolation("not an HTTP URL") from None
         if request.url.scheme not in {"http", "https"} or not request.url.host:
             raise ProtocolViolation("not an HTTP URL")
+        request.stream = _Body(request.content)
         return request
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's whole body. httpx's own is an async generator, and trio warns where one is left unfinished:
+    with each request that is cut short while it is sent."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Pieces([self._content])
+
+
+class _Pieces:
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop()
 
 
 @asynccontextmanager
