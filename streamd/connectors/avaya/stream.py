@@ -202,13 +202,15 @@ class Stream:
             changes: Changes = {}
             measures.end_filling(proven, received, self._flow.typing, items)
             if proven:
-                self._retire(measures, received, items, changes)
+                # While rows are doubted, the topic may show some that are gone: nothing is restored yet.
+                proven = not self._retire(measures, received, items, changes)
             self._intake.put_nowait(items, changes, received)
             keys = len(measures)
         self._herald.tell_nowait(partial(self._completed, received, rule, proven, keys))
         self._herald.assess_nowait()
 
-    def _retire(self, measures: MergedMeasures, received: datetime, items: Items, changes: Changes) -> None:
+    def _retire(self, measures: MergedMeasures, received: datetime, items: Items, changes: Changes) -> int:
+        """Retire what the proven snapshot lacks; return how many rows are doubted and stay."""
         retirement = measures.retire(received, items, changes)
         self._ctx.counters.count("retired_keys", retirement.retired)
         if retirement.doubted:
@@ -218,6 +220,7 @@ class Stream:
             )
             self._ctx.log.warning("retirement_held", producer=self._producer, keys=retirement.doubted)
             self._herald.worry("retirement", reason)
+        return retirement.doubted
 
     async def _completed(self, at: datetime, rule: Rule, proven: bool, keys: int) -> None:
         """Report the end of the snapshot, once all that was read before it is committed."""

@@ -321,9 +321,12 @@ async def test_too_many_vanished_rows_are_held_and_deleted_when_the_next_snapsho
         await running.until_state("degraded")
         assert "56 keys" in running.reason
         assert len(running.table()) == 60
+        assert len(running.events("gap.healed")) == 1
+        assert not running.events("snapshot_completed")[-1]["data"]["details"]["proven"]
         await simulator.drop_sockets()
         await running.until(lambda: running.table() == truth(simulator, QUEUE))
         await running.until_state("live")
+        await running.until(lambda: len(running.events("gap.healed")) == 3)
 
 
 @pytest.mark.parametrize(
