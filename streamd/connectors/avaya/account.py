@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import quote
 
+from msgspec import Struct
+
 from streamd.connector import Context
 from streamd.connectors.avaya.config import AvayaConfig
 from streamd.connectors.avaya.limiter import Limiter, Priority
@@ -28,10 +30,17 @@ from streamd.redaction import redact, redacted
 from streamd.transport.http import Http, Response, retry_after_seconds
 from streamd.transport.tokens import TokenCache
 
-# All producers ask for a token at the same time: a refusal is one for all, so that no account is locked.
-ONE_REFUSAL_SECONDS = 5.0
+# All producers ask for tokens, each in its own time: a refusal is one for all, so that no account is locked.
+ONE_REFUSAL_SECONDS = 300.0
 _PAGE, _MOST_PAGES = 25, 40
 Parameters = Mapping[str, str]
+
+
+class Refusal(Struct, frozen=True):
+    """What the token endpoint said of our credentials, and when, in monotonic seconds."""
+
+    reason: str
+    at: float
 
 
 class Account:
@@ -40,7 +49,9 @@ class Account:
     def __init__(self, ctx: Context[AvayaConfig], http: Http) -> None:
         """Use `http`, a client for the base URL that sends the appkey with every request."""
         self.generation = 0
-        self._refused: tuple[str | None, float] = None, 0.0
+        self.refusal: Refusal | None = None
+        """The last one, while no other try is due."""
+        self._token_expires_at = 0.0
         self._config = ctx.config
         self._clock = ctx.clock
         self._counters = ctx.counters
@@ -59,6 +70,17 @@ class Account:
     def drop_token(self, token: str) -> None:
         """Forget a token that the server does not accept."""
         self._tokens.invalidate(token)
+
+    @property
+    def token_expires_in(self) -> float:
+        """Give the seconds that are left of the last token's life."""
+        return self._token_expires_at - self._clock.monotonic()
+
+    def try_again(self, known: Refusal | None) -> None:
+        """Let the credentials be tried again by whoever has waited since `known`, or was told to by an
+        operator; a refusal that came later is spared to all who did not know it yet."""
+        if self.refusal is known:
+            self.refusal = None
 
     async def create(self, extensions: Mapping[str, str]) -> Subscription:
         """Create a subscription. When this raises Transient, it may exist all the same."""
@@ -166,24 +188,27 @@ class Account:
         return await self._http.request(method, path, json=json, headers=headers)
 
     async def _fetch_token(self) -> tuple[str, float]:
-        refused, at = self._refused
-        if refused is not None and self._clock.monotonic() - at < ONE_REFUSAL_SECONDS:
-            raise Rejected(refused)
+        refusal = self.refusal
+        if refusal is not None and self._clock.monotonic() - refusal.at < ONE_REFUSAL_SECONDS:
+            raise Rejected(refusal.reason)
         await self._limiter.turn(Priority.URGENT)
         form = {
             "grant_type": "client_credentials",
             "client_id": self._config.client_id,
             "client_secret": self._config.client_secret.reveal(),
         }
+        asked_at = self._clock.monotonic()
         answer = await self._http.request("POST", self._token_path, form=form)
         try:
             self._raise_unless_ok("token", judge_token(answer.status), answer, Priority.URGENT)
         except Rejected as error:
-            self._refused = error.reason, self._clock.monotonic()
+            self.refusal = Refusal(error.reason, self._clock.monotonic())
             raise
+        self.refusal = None
         token = read_token(answer.body)
         redact(token.access_token, passing=True)
         self.generation += 1
+        self._token_expires_at = asked_at + token.expires_in
         return token.access_token, token.expires_in
 
     def _raise_unless_ok(self, what: str, verdict: Verdict, answer: Response, priority: Priority) -> None:

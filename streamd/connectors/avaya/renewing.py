@@ -16,7 +16,7 @@ from streamd.errors import Rejected, Transient
 from streamd.herald import Herald
 from streamd.transport.websocket import WebSocket
 
-REFUSED_SECONDS = 60.0
+REFUSED_SECONDS = 300.0  # and more, so that no account is locked
 LEAST_SECONDS = 0.2
 # expiresIn is in whole seconds: the subscription may live so much longer than it says.
 EXPIRES_WITHIN_SECONDS = 1.0
@@ -46,7 +46,7 @@ class Renewer:
         self._is_silent_since = is_silent_since
 
     async def run(self) -> None:
-        """Renew until cancelled, or for ever do nothing where the server names no expiry.
+        """Renew until cancelled.
 
         Raises ConnectionLost when the subscription is gone, or may have been gone for a while.
         """
@@ -66,6 +66,7 @@ class Renewer:
             except Rejected as error:
                 wait = REFUSED_SECONDS
                 self._on_failed(error.reason)
+                self._worry(f"renewing is refused: {error.reason}")
                 continue
             if expiry is not None and self._ctx.clock.monotonic() >= expiry:
                 await self._doubt(expiry)

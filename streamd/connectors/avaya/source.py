@@ -13,7 +13,7 @@ from typing import NoReturn
 import trio
 
 from streamd.connector import Context, Link, Session
-from streamd.connectors.avaya.account import Account
+from streamd.connectors.avaya.account import Account, Refusal
 from streamd.connectors.avaya.catalogue import Catalogue
 from streamd.connectors.avaya.config import AvayaConfig, endpoint_refusal
 from streamd.connectors.avaya.discretion import Discretion
@@ -108,6 +108,7 @@ class ProducerSession:
         self._next = Loss("the beginning")
         self._token = ""
         self._was_forced = False
+        self._refusal: Refusal | None = None
         self._max_message_bytes = ctx.config.max_message_bytes
 
     @property
@@ -127,15 +128,16 @@ class ProducerSession:
 
         Raises Transient, with the wait where the contract names one, or Rejected.
         """
-        with lone_error():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._catalogue.keep, self._flow, self._producer)
-                loss = await self._connect(link)
-                self._note(loss)
-                if loss.at_once:
-                    loss = await self._connect(link)
-                    self._note(loss)
-                self._give_up(loss)
+        # A refused session is run again when it has waited for minutes, or an operator wants a try now.
+        self._account.try_again(self._refusal)
+        try:
+            with lone_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._catalogue.keep, self._flow, self._producer)
+                    await self._connect_once_or_twice(link)
+        except Rejected:
+            self._refusal = self._account.refusal
+            raise
 
     async def unsubscribe(self) -> None:
         """Delete the subscription at the vendor; a failure is logged, for the subscription expires anyway."""
@@ -143,6 +145,14 @@ class ProducerSession:
             await self._own.delete()
         except StreamdError as error:
             self._ctx.log.warning("unsubscribe_failed", producer=self._producer, reason=str(error))
+
+    async def _connect_once_or_twice(self, link: Link) -> NoReturn:
+        loss = await self._connect(link)
+        self._note(loss)
+        if loss.at_once:
+            loss = await self._connect(link)
+            self._note(loss)
+        self._give_up(loss)
 
     async def _connect(self, link: Link) -> Loss:
         subscription = await self._subscription()

@@ -59,6 +59,36 @@ async def test_wrong_credentials_are_tried_once_for_all_producers_together(syste
         assert len(simulator.requests) == 1
 
 
+async def test_wrong_credentials_are_tried_once_for_all_by_an_operators_nudge_and_by_nothing_sooner(
+    system: Any,
+) -> None:
+    producers = ("Agent_itd_1.0.0", "AgentByChannel_itd_1.0.0", QUEUE, "QueueByChannel_itd_1.0.0")
+    wrong = {"client_secret": Secret("wrong-secret"), "measure_producers": list(producers)}
+    async with system(options(producers=producers), **wrong) as (simulator, running):
+        await running.until_state("refused")
+        for tries in (1, 2, 3):
+            await running.until(lambda: calls(simulator, "POST", "/token") == tries)  # noqa: B023
+            await trio.sleep(0.3)
+            assert calls(simulator, "POST", "/token") == tries
+            running.runtime.nudge.give()
+
+
+async def test_credentials_that_go_wrong_while_all_is_live_are_tried_once_for_all(system: Any) -> None:
+    """The producers renew one after the other, each in its own time."""
+    producers = ("Agent_itd_1.0.0", "AgentByChannel_itd_1.0.0", QUEUE, "QueueByChannel_itd_1.0.0")
+    faults = ("token-seconds=2", "expiry-keeps")
+    async with system(options(*faults, producers=producers), measure_producers=list(producers)) as (
+        simulator,
+        running,
+    ):
+        await running.until_state("live")
+        simulator.set_faults(*faults, "forbidden-403:token")
+        await running.until_state("degraded")
+        before = calls(simulator, "POST", "/token")
+        await running.until(lambda: running.tally["renewals_failed"] >= 4)
+        assert calls(simulator, "POST", "/token") == before
+
+
 async def test_a_wrong_secret_is_refused(system: Any) -> None:
     async with system(options(), client_secret=Secret("wrong-secret")) as (_simulator, running):
         await running.until_state("refused")
