@@ -22,7 +22,7 @@ class Token(Struct):
     expires_in: float
 
 
-class Transport(Struct, rename="camel"):
+class Transport(Struct, frozen=True, rename="camel"):
     """How a subscription is delivered; `endpoint` is to be taken as it is."""
 
     endpoint: str | None = None

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from streamd.connector import Context
 from streamd.connectors.avaya.account import Account
 from streamd.connectors.avaya.config import AvayaConfig
 from streamd.connectors.avaya.protocol import Next, judge_subscription, needs_check
-from streamd.connectors.avaya.rest import Subscription
+from streamd.connectors.avaya.rest import Subscription, Transport
 from streamd.connectors.avaya.wire import authentication
 from streamd.errors import Rejected, StreamdError, Transient
 
@@ -44,6 +45,8 @@ class Kept(Struct, frozen=True):
 
     subscription_id: str
     extensions: dict[str, str]
+    transport: Transport | None = None
+    """As it was told last: an answer to GET or `:renew` may leave it out."""
 
 
 _decode_kept = msgspec.json.Decoder(Kept).decode
@@ -68,22 +71,32 @@ class OwnSubscription:
         """Return a subscription that is ACTIVE as far as we know; asks the server when `check` or in doubt.
 
         `seen_alive_at`: monotonic seconds of the last sign of life on its socket. Raises Rejected when it
-        does not become ACTIVE, made anew neither; Transient and Rejected as the account's calls do.
+        does not become ACTIVE or names no endpoint, made anew neither; Transient and Rejected as the
+        account's calls do.
         """
         current = self._current
         if current is not None and not check and not self._may_have_died(current, seen_alive_at):
             return current
         for _ in range(2):
             subscription = await self._found() or await self._create()
-            if await self._activated(subscription):
+            fault = await self._fault_of(subscription)
+            if fault is None:
                 assert self._current is not None
                 return self._current
-            self._ctx.log.warning("producer_not_active", producer=self.producer)
+            self._ctx.log.warning("subscription_unusable", producer=self.producer, reason=fault)
             await self.delete()
-        raise Rejected(
-            f"the subscription of {self.producer} does not become ACTIVE: a wrong producer id, or a producer "
-            "that is not provisioned or licensed"
-        )
+        raise Rejected(f"the subscription of {self.producer} {fault}")
+
+    async def _fault_of(self, subscription: Subscription | None) -> str | None:
+        """Bring the subscription to ACTIVE, and say what is wrong with it; None: it can be used."""
+        if not await self._activated(subscription):
+            return "does not become ACTIVE: a wrong producer id, or one that is not provisioned or licensed"
+        assert self._current is not None
+        if self._current.endpoint is None:
+            return "names no endpoint"
+        if self._kept is not None and self._kept.transport != self._current.transport:
+            await self._keep(replace(self._kept, transport=self._current.transport))
+        return None
 
     async def renew(self) -> Renewal:
         """Renew with a newer token than the last time; see Renewal.
@@ -133,12 +146,12 @@ class OwnSubscription:
 
     @property
     def expires_at(self) -> float | None:
-        """Give when it expires in seconds of our monotonic clock; None when the server did not say."""
+        """Give when it expires in seconds of our monotonic clock; None while there is none."""
         return self._expires_at
 
     @property
     def expires_in(self) -> float | None:
-        """Give the seconds until it expires, on our monotonic clock; None when the server did not say."""
+        """Give the seconds until it expires, on our monotonic clock; None while there is none."""
         return None if self._expires_at is None else self._expires_at - self._ctx.clock.monotonic()
 
     def _is_urgent(self) -> bool:
@@ -180,8 +193,7 @@ class OwnSubscription:
             if self._ctx.config.single_owner:
                 await self._sweep(sent_at)
             raise
-        self._kept = Kept(subscription.subscription_id, self._extensions)
-        await self._ctx.append([], {self._name: msgspec.json.encode(self._kept)})
+        await self._keep(Kept(subscription.subscription_id, self._extensions, subscription.transport))
         self._ctx.log.info("subscription_created", producer=self.producer, status=subscription.status)
         return subscription
 
@@ -215,13 +227,19 @@ class OwnSubscription:
         return False
 
     def _note(self, subscription: Subscription, generation: int) -> None:
-        now = self._ctx.clock.monotonic()
-        if subscription.endpoint is None and self._current is not None:
-            subscription = msgspec.structs.replace(subscription, transport=self._current.transport)
+        if subscription.endpoint is None and self._kept is not None:
+            subscription = replace(subscription, transport=self._kept.transport)
+        life = subscription.expires_in
+        if life is None:  # its expiry is tied to the token
+            life = self._account.token_expires_in
         self._current = subscription
         self._generation = generation
-        self._life = subscription.expires_in or 0.0
-        self._expires_at = None if subscription.expires_in is None else now + subscription.expires_in
+        self._life = life
+        self._expires_at = self._ctx.clock.monotonic() + life
+
+    async def _keep(self, kept: Kept) -> None:
+        self._kept = kept
+        await self._ctx.append([], {self._name: msgspec.json.encode(kept)})
 
     async def _forget(self) -> None:
         self._kept = self._current = self._expires_at = None

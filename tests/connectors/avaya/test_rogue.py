@@ -175,3 +175,39 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
         after = len(pings)
         await trio.sleep(2.5)
         assert len(pings) == after
+
+
+async def test_a_subscription_without_expires_in_is_renewed_like_its_token(bench: Any, quick: Any) -> None:
+    async with open_rogue(stream_one_row) as rogue:
+        rogue.expires_in, rogue.token_seconds = None, 3.0
+        async with bench(quick(rogue.base_url)) as running:
+            await running.until_state("live")
+            await running.until(lambda: len(rogue.asked("POST", ":renew")) >= 2)
+            assert running.state == "live"
+
+
+async def test_an_endpoint_that_only_the_creation_names_is_remembered_over_a_restart(
+    bench: Any, quick: Any
+) -> None:
+    async with open_rogue(stream_one_row) as rogue:
+        async with bench(quick(rogue.base_url)) as running:
+            await running.until_state("live")
+        rogue.rest = lambda method, path: (
+            (200, {}, rogue.subscription(transport=None)) if "/subscriptions/" in path else None
+        )
+        async with bench(quick(rogue.base_url)) as running:
+            await running.until_state("live")
+            assert len(rogue.asked("POST", "/subscriptions")) == 1
+
+
+async def test_a_subscription_without_any_endpoint_is_made_anew_once_and_then_refused(
+    bench: Any, quick: Any
+) -> None:
+    async with open_rogue(stream_one_row) as rogue:
+        rogue.rest = lambda method, path: (
+            (200, {}, rogue.subscription(transport=None)) if path.endswith("/subscriptions") else None
+        )
+        async with bench(quick(rogue.base_url)) as running:
+            await running.until_state("refused")
+            assert "names no endpoint" in running.reason
+            assert len(rogue.asked("POST", "/subscriptions")) == 2
