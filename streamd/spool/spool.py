@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, TypeVar
 
 import trio
 
@@ -26,9 +25,9 @@ from streamd.spool.proofs import Proof, Proofs
 from streamd.spool.rows import LaneSize, Row
 from streamd.spool.sqlite import SpoolDiskFull
 from streamd.spool.store import Numbers, Store
+from streamd.spool.thread import WriterThread
 from streamd.spool.writer import Call, Moved, Writer, Written
 
-T = TypeVar("T")
 TICK_SECONDS = 0.5  # a proof of life at least this often: the gap of a crash begins at the last one
 DISK_FULL_SECONDS = 1.0  # between tries while the disk is full
 _DRAIN_SECONDS = 0.05
@@ -52,14 +51,16 @@ class Spool:
         partitions: Callable[[str], int],
         clock: Clock,
         cache_bytes: int = 8 * 1024**2,
+        observe: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`observe` is told the duration of each commit in seconds, in the writer's thread."""
         self.epoch = store.epoch
         self.disk_full = False
         self.closed = False
         self.commits = 0
         self.numbers: Numbers = store.numbers()
         self._store = store
-        self._writer = Writer(store, envelope, prefix, partitions)
+        self._writer = Writer(store, envelope, prefix, partitions, observe)
         self._dead_letters = f"{prefix}.{DEAD_LETTER.topic}"
         own = [f"{prefix}.{stream.topic}" for stream in CORE_STREAMS if stream != DEAD_LETTER]
         self._accounts = Accounts(store.usage(), store.last_row(), own)
@@ -67,7 +68,7 @@ class Spool:
         self._acknowledged: list[Row] = []
         self._work = trio.Event()
         self._writing = trio.Lock()
-        self._thread = trio.CapacityLimiter(1)
+        self._thread = WriterThread()
         self._clock = clock
         self._setbacks = Setbacks(clock)
         self._proofs = Proofs(store.alive(), clock)
@@ -176,7 +177,7 @@ class Spool:
         while True:
             leaving = list(self._acknowledged)
             try:
-                written = await self._in_thread(
+                written = await self._thread.insist(
                     self._writer.transact, calls, leaving, alive, self._accounts.last_row
                 )
                 break
@@ -185,7 +186,7 @@ class Spool:
         self._settle(calls, written, leaving, through)
         if self.disk_full:
             self.disk_full = False
-            await self._in_thread(self._ballast.reserve)
+            await self._thread.run(self._ballast.reserve)
 
     def _settle(
         self,
@@ -218,15 +219,12 @@ class Spool:
     async def _outlast_full_disk(self) -> None:
         """Free what Kafka has acknowledged, with the ballast's room where need be, and wait a moment."""
         self.disk_full = True
-        await self._in_thread(self._ballast.release)
+        await self._thread.run(self._ballast.release)
         leaving = list(self._acknowledged)
         with suppress(SpoolDiskFull):  # the next try frees them
-            await self._in_thread(self._writer.free, leaving)
+            await self._thread.insist(self._writer.free, leaving)
             self._free(leaving)
         await trio.sleep(DISK_FULL_SECONDS)
-
-    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await trio.to_thread.run_sync(work, *args, limiter=self._thread)
 
     # -- publishing
 
@@ -248,10 +246,10 @@ class Spool:
         """Move what waits for a topic, if need be; None: the disk had no room for that."""
         last_row = self._accounts.last_row
         try:
-            moved = await self._in_thread(self._writer.move, topic, partitions, last_row)
+            moved = await self._thread.insist(self._writer.move, topic, partitions, last_row)
         except SpoolDiskFull:
             self.disk_full = True
-            await self._in_thread(self._ballast.release)
+            await self._thread.run(self._ballast.release)
             return None
         if moved.last_row != last_row:
             self._accounts.count_anew(moved.usage, moved.last_row)
@@ -277,6 +275,11 @@ class Spool:
 
     # -- looking
 
+    @property
+    def locked(self) -> bool:
+        """Tell whether another process keeps the file locked, so that nothing can be accepted."""
+        return self._thread.locked
+
     def usage(self, connector: str) -> Usage:
         """Give what a connector has in the spool, and its share."""
         return self._accounts.usage(connector)
@@ -301,4 +304,4 @@ class Spool:
 
     async def answers(self) -> None:
         """Return when the writer's thread has answered, for the watchdog."""
-        await self._in_thread(lambda: None)
+        await self._thread.run(lambda: None)

@@ -7,9 +7,15 @@ from pathlib import Path
 
 from streamd.errors import SpoolUnusable, StreamdError
 
+BUSY_TIMEOUT_SECONDS = 5.0
+
 
 class SpoolCorrupt(StreamdError):
     """The file is damaged, or is not what was written."""
+
+
+class SpoolBusy(SpoolUnusable):
+    """Another process, such as a `sqlite3` shell, has the file locked."""
 
 
 class SpoolDiskFull(StreamdError):
@@ -19,7 +25,9 @@ class SpoolDiskFull(StreamdError):
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the file in autocommit mode; the caller sees to it that one thread at a time uses it."""
     uri = f"file:{path}?mode={'ro' if read_only else 'rw'}"
-    return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
 # SQLITE_ERROR: our statements are constant and tested, so the tables are not the ones we made.
@@ -44,6 +52,8 @@ class mapped:
             raise SpoolDiskFull(str(error)) from error
         if code in _DAMAGED:
             raise SpoolCorrupt(str(error)) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise SpoolBusy(f"another process has it locked: {error}") from error
         raise SpoolUnusable(f"SQLite: {error} ({error.sqlite_errorname})") from error
 
 

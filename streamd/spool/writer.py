@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from time import perf_counter
 
 import msgspec
 import trio
@@ -52,12 +53,18 @@ class Writer:
     """The writing side of a store. Everything here blocks, and one thread at a time may be in it."""
 
     def __init__(
-        self, store: Store, envelope: Envelope, prefix: str, configured: Callable[[str], int]
+        self,
+        store: Store,
+        envelope: Envelope,
+        prefix: str,
+        configured: Callable[[str], int],
+        observe: Callable[[float], None],
     ) -> None:
         self._store = store
         self._envelope = envelope
         self._prefix = prefix
         self._configured = configured
+        self._observe = observe
         self._partitioner = Partitioner()
         self._numbers = store.numbers()
         self._topics = store.topics()
@@ -83,7 +90,9 @@ class Writer:
             rows = assembly.rows(last_row + 1)
         deleted = [row.id for row in leaving]
         deleted += [row.id for call in calls if call.error is None for row in call.leaving]
+        began = perf_counter()
         self._store.commit(Commit(rows, assembly.numbers, assembly.changes, alive, deleted, assumed))
+        self._observe(perf_counter() - began)
         self._numbers |= assembly.numbers
         self._topics |= assumed
         return Written(rows, assembly.numbers, assumed)

@@ -66,6 +66,7 @@ class Rig:
         mode: Mode = "structured",
         max_bytes: int = 64 * 1024**2,
         prefix: str = PREFIX,
+        observe: Callable[[float], None] = lambda seconds: None,
     ) -> Spool:
         store = self.store(max_bytes)
         spool = Spool(
@@ -75,6 +76,7 @@ class Rig:
             partitions=lambda topic: partitions,
             clock=self.clock,
             cache_bytes=cache_bytes,
+            observe=observe,
         )
         for connector in (ORIGIN.connector, OTHER.connector):
             spool.usage(connector).share = max_bytes

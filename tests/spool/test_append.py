@@ -38,6 +38,16 @@ async def test_when_append_returns_another_process_can_read_what_it_brought(
     assert spool.state("emea", "cursor") == b"2"
 
 
+async def test_the_duration_of_each_commit_is_observed(rig: Rig, nursery: trio.Nursery) -> None:
+    observed: list[float] = []
+    spool = rig.spool(observe=observed.append)
+    nursery.start_soon(spool.write)
+    for number in range(3):
+        await spool.append(ORIGIN, [event(number)], {})
+    assert len(observed) == spool.commits
+    assert all(0 < seconds < 5 for seconds in observed)
+
+
 async def test_append_does_not_return_while_nothing_commits(rig: Rig) -> None:
     spool = rig.spool()
     with trio.move_on_after(0.05) as scope:
