@@ -23,6 +23,11 @@ UNKNOWN_SUBSCRIPTION = "CONNECTION_FAILED_UNKNOWN_SUBSCRIPTION"
 SERVER_ERROR = "CONNECTION_FAILED_INTERNAL_SERVER_ERROR"
 CONSTRAINT_VIOLATION = "CONNECTION_FAILED_CONSTRAINT_VIOLATION"
 
+_STATUSES = {
+    status.replace("_", ""): status
+    for status in (CONFIRMED, INVALID_TOKEN, UNKNOWN_SUBSCRIPTION, SERVER_ERROR, CONSTRAINT_VIOLATION)
+}
+
 # 1008 policy violation, 1002 protocol error, 1003 and 1007 data that the server does not accept
 _COMPLAINTS = frozenset((1002, 1003, 1007, 1008))
 
@@ -67,6 +72,14 @@ def _judge(status: int) -> Verdict:
     return Verdict.REFUSED
 
 
+def spelled(status: str) -> str:
+    """Give a status of an authentication response as the document spells it, if it knows it.
+
+    Avaya does not keep to its spelling: the event's own name comes in two (P:disc).
+    """
+    return _STATUSES.get(status.replace("_", "").upper(), status)
+
+
 class Next(Enum):
     """What a subscription needs before we can connect."""
 
@@ -80,9 +93,10 @@ def judge_subscription(subscription: Subscription | None) -> Next:
     """Judge what GET said; None: it is not there. A status that nobody knows is waited out like PENDING."""
     if subscription is None:
         return Next.CREATE
-    if subscription.status == "INACTIVE":
+    status = subscription.status.upper()
+    if status == "INACTIVE":
         return Next.RENEW
-    return Next.CONNECT if subscription.status == "ACTIVE" else Next.POLL
+    return Next.CONNECT if status == "ACTIVE" else Next.POLL
 
 
 class Loss(Struct, frozen=True):
@@ -120,6 +134,7 @@ class Standing:
 
     def on_authentication(self, status: str | None, now: float) -> Loss | None:
         """Judge the authentication response; None in and out: no answer came in time, and all is well."""
+        status = None if status is None else spelled(status)
         if status == CONFIRMED:
             self._confirmed_at = now
             self._invalid_tokens = self._server_errors = 0

@@ -19,7 +19,7 @@ from streamd.connectors.avaya.flow import Flow
 from streamd.connectors.avaya.losses import ConnectionLost
 from streamd.connectors.avaya.measures import Changes, Items, MergedMeasures
 from streamd.connectors.avaya.proof import Proof
-from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval
+from streamd.connectors.avaya.protocol import CONFIRMED, Loss, Standing, ping_interval, spelled
 from streamd.connectors.avaya.renewing import EXPIRES_WITHIN_SECONDS, Renewer
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
@@ -147,7 +147,7 @@ class Stream:
 
     def _on_late_answer(self, status: str) -> None:
         """Take the answer to an authentication that was sent again; only a confirmation keeps the link."""
-        if status != CONFIRMED:
+        if spelled(status) != CONFIRMED:
             loss = self._standing.on_authentication(status, monotonic())
             assert loss is not None
             raise ConnectionLost(loss)

@@ -69,6 +69,8 @@ def test_a_rest_answer_says_what_to_do(status: int, detail: str, answer: Verdict
         (Subscription("id", "ACTIVE"), Next.CONNECT),
         (Subscription("id", "PENDING"), Next.POLL),
         (Subscription("id", "INACTIVE"), Next.RENEW),
+        (Subscription("id", "active"), Next.CONNECT),
+        (Subscription("id", "Inactive"), Next.RENEW),
         (Subscription("id", "SOMETHING_NEW"), Next.POLL),
     ],
 )
@@ -78,6 +80,14 @@ def test_a_subscriptions_status_says_what_it_needs(subscription: Subscription | 
 
 def test_a_confirmed_connection_is_no_loss() -> None:
     assert Standing().on_authentication("CONNECTION_CONFIRMED", 0.0) is None
+
+
+@pytest.mark.parametrize("status", ["connection_confirmed", "connectionConfirmed", "ConnectionConfirmed"])
+def test_a_status_is_known_in_any_spelling_that_the_events_name_has(status: str) -> None:
+    assert Standing().on_authentication(status, 0.0) is None
+    failed = Standing().on_authentication(status.lower().replace("confirmed", "failed_invalid_token"), 0.0)
+    assert failed is not None
+    assert failed.refresh_token
 
 
 def test_an_invalid_token_is_replaced_and_tried_at_once_but_the_second_time_with_backoff_and_alert() -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import structlog
 import trio
 
 from streamd.config import Secret
@@ -46,6 +47,19 @@ async def test_a_configuration_fault_is_refused_and_not_retried_in_a_loop(
         before = len(simulator.requests)
         await trio.sleep(0.6)
         assert len(simulator.requests) == before
+
+
+async def test_a_frame_that_the_server_calls_malformed_is_logged_without_its_token(system: Any) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with system(options("auth-constraint-violation")) as (simulator, running):
+            await running.until_state("refused")
+            [subscription] = simulator.subscriptions
+    [line] = [line for line in lines if line["event"] == "authentication_refused"]
+    assert json.loads(line["frame"]) == {
+        "event": "authentication",
+        "subscriptionId": subscription,
+        "token": "***",
+    }
 
 
 async def test_wrong_credentials_are_tried_once_for_all_producers_together(system: Any) -> None:
