@@ -1,11 +1,12 @@
 """The supervision tree on one screen.
 
     run                     holds the state directory; begins again on a new spool if the old one is corrupt
-    └ Daemon.run              the core, all or nothing: signals · spool · publisher · admin · watchdog
+    └ Daemon.run              the core, all or nothing: signals, spool, publisher, admin, ingress, watchdog
       └ Fleet.run               connectors, one for one; each supervises its own sessions (runtime.py)
 
-SIGTERM drains: sources stop and say goodbye, what they accepted commits, Kafka takes what it can within a
-deadline, the rest stays in the spool. A second signal cuts that short. SIGHUP reads the configuration again.
+SIGTERM drains: the ingress turns away, sources stop and say goodbye, what they accepted commits, Kafka takes
+what it can within a deadline, the rest stays in the spool. A second signal cuts that short. SIGHUP reads the
+configuration again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from streamd.configfile import load
 from streamd.derived import changed_tables, state_directory, topic_specs
 from streamd.errors import ConfigError
 from streamd.fleet import Fleet
+from streamd.ingress.listener import Listener
 from streamd.notify import Notifier
 from streamd.pipeline import Pipeline
 from streamd.publish.kafka import Kafka
@@ -83,7 +85,8 @@ class Daemon:
             partitions=self._configured_partitions,
             clock=self.clock,
         )
-        self.fleet = Fleet(config, self.spool, self.clock, self.metrics)
+        self.ingress = Listener(config)
+        self.fleet = Fleet(config, self.spool, self.clock, self.metrics, self.ingress.claims)
         self.kafka = Kafka(config.kafka, self._specs)
         self.pipeline = Pipeline(self.spool, self.kafka, config.kafka.topic_prefix, self.clock)
         self.pipeline.serve(self._specs.keys() | self.spool.topics())
@@ -102,6 +105,7 @@ class Daemon:
                 await core.start(self.kafka.run)
                 core.start_soon(self.pipeline.run)
                 await core.start(serve_admin, self)
+                await core.start(self.ingress.run)
                 core.start_soon(self._notifier.run, self)
                 await core.start(self.fleet.run)
                 self._notifier.ready()
@@ -117,6 +121,7 @@ class Daemon:
         log.info("stopped")
 
     async def _drain(self) -> None:
+        self.ingress.drain()
         with trio.move_on_after(_GOODBYE_SECONDS):
             await self.fleet.say_goodbye()
         with trio.move_on_after(_FLUSH_SECONDS):
@@ -163,6 +168,7 @@ class Daemon:
         self.config = Config(old.kafka, old.spool, old.ingress, old.admin, new.connectors)
         self._specs.update(topic_specs(self.config))
         self.pipeline.serve(self._specs)
+        self.ingress.reload(self.config)
         await self.fleet.apply(self.config)
 
     def _configured_partitions(self, topic: str) -> int:

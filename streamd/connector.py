@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from streamd.config import ConnectorConfig
 from streamd.errors import BadRecord, Problem
 from streamd.model import Event, Origin, State, Stream
+from streamd.transport.exchange import Handler, Request, Response
 
 Item = Event | State
 Changes = Mapping[str, bytes | None]
@@ -50,6 +51,31 @@ class Counters(Protocol):
     def count(self, name: str, by: int = 1) -> None: ...
 
 
+class Ingress(Protocol):
+    """Where the vendor pushes to us."""
+
+    def claim(
+        self,
+        path: str,
+        handler: Handler,
+        *,
+        admit: Callable[[Request], Awaitable[Response | None]] | None = None,
+        failed: Callable[[int], None] | None = None,
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer the requests for `path`, one of the type's `ingress_paths`, while the block runs.
+
+        `admit` sees a request without its body and may answer at once: a wrong token, a wrong `peer`.
+        `handler` gets it whole, inflated, within [ingress]'s limits. It answers once all is committed; it is
+        cancelled at the request's deadline (503), and what commits all the same is a duplicate by its id.
+        From both, Transient is a 503 and every other error a 500. `failed` is told the status of each answer
+        of 400 and more, whoever gave it; 499 when the client left before it had one.
+
+        The block's end waits for requests in flight some seconds, then cuts them short (503). While nobody
+        claims the path, it answers 503. Raises ValueError for a path that is not declared, or claimed now.
+        """
+        ...
+
+
 C = TypeVar("C", bound=ConnectorConfig)
 C_co = TypeVar("C_co", bound=ConnectorConfig, covariant=True)
 
@@ -67,6 +93,8 @@ class Context(Protocol[C_co]):
     def clock(self) -> Clock: ...
     @property
     def counters(self) -> Counters: ...
+    @property
+    def ingress(self) -> Ingress: ...
 
     async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
         """Commit `items` and `changes` of the keyed state together, durably; return when both are.
@@ -174,3 +202,4 @@ class ConnectorType(Generic[C]):
     stream_of: Mapping[str, Stream] = field(default_factory=dict)
     """Event type -> the stream it goes to, for the AsyncAPI document."""
     ingress_paths: Callable[[C], Sequence[str]] = lambda config: ()
+    """The paths that its sessions claim, percent-decoded."""

@@ -10,6 +10,7 @@ import trio
 from streamd.config import Config
 from streamd.connector import Clock
 from streamd.derived import changed, connector_share, enabled
+from streamd.ingress.claims import Claims
 from streamd.metrics import Metrics
 from streamd.registry import all_types
 from streamd.runtime import Runtime
@@ -21,12 +22,13 @@ log = structlog.get_logger("streamd")
 class Fleet:
     """The enabled connectors of a configuration. Changes come one at a time."""
 
-    def __init__(self, config: Config, spool: Spool, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, config: Config, spool: Spool, clock: Clock, metrics: Metrics, ingress: Claims) -> None:
         self.runtimes: dict[str, Runtime] = {}
         self._config = config
         self._spool = spool
         self._clock = clock
         self._metrics = metrics
+        self._ingress = ingress
         self._scopes: dict[str, tuple[trio.CancelScope, trio.Event]] = {}
         self._changing = trio.Lock()
         self._leaving = False
@@ -81,6 +83,7 @@ class Fleet:
             clock=self._clock,
             log=log.bind(connector=name),
             counters=self._metrics.for_connector(name, config.type),
+            ingress=self._ingress,
         )
         self.runtimes[name] = runtime
         scope, ended = self._scopes[name] = (trio.CancelScope(), trio.Event())

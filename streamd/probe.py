@@ -14,6 +14,7 @@ from streamd.connector import NO_CHANGES, Changes, Item, Log
 from streamd.dead_letters import undecodable
 from streamd.derived import enabled
 from streamd.errors import BadRecord, Rejected, Transient
+from streamd.ingress.claims import Claims
 from streamd.model import Event, Origin
 from streamd.publish import kafka
 from streamd.registry import all_types
@@ -43,6 +44,7 @@ class ProbeContext:
         self.log: Log = logger(connector=name)
         self.clock = SystemClock()
         self.counters = self
+        self.ingress = Claims().desk(name, self, self.log)
         self.items: list[Item] = []
         self._state: dict[str, bytes] = {}
 

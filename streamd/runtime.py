@@ -23,6 +23,7 @@ from streamd.events import (
     life_cycle_type,
 )
 from streamd.gaps import PREFIX, Gaps
+from streamd.ingress.claims import Claims
 from streamd.link import SessionLink
 from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
 from streamd.session import keep
@@ -50,6 +51,7 @@ class Runtime:
         clock: Clock,
         log: Log,
         counters: Counters,
+        ingress: Claims | None = None,
     ) -> None:
         self.origin = Origin(name, kind.name)
         self.config: Any = config
@@ -57,6 +59,7 @@ class Runtime:
         self.clock = clock
         self.log = log
         self.counters = counters
+        self.ingress = (ingress or Claims()).desk(name, counters, log)
         self.nudge = Nudge()
         self.status = ConnectorStatus(clock.now())
         self.gaps = Gaps(spool.states(name, PREFIX))

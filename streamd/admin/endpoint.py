@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,7 +13,7 @@ from streamd.admin.report import Totaller
 from streamd.admin.routes import Routes
 from streamd.derived import state_directory
 from streamd.telemetry import logger
-from streamd.transport.listening import open_tcp_listeners, open_unix_listener
+from streamd.transport.listening import address_of, open_tcp_listeners, open_unix_listener
 from streamd.transport.server import Request, serve_http
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def serve_admin(
             nursery.start_soon(_sample, sampler, totaller)
             await nursery.start(serve, routes.public, listeners)
             await nursery.start(partial(serve, request_timeout=_CONTROL_SECONDS), routes.private, [private])
-            addresses = [_address(listener) for listener in listeners]
+            addresses = [address_of(listener) for listener in listeners]
             logger().info("admin_listening", addresses=addresses)
             task_status.started(addresses)
 
@@ -77,9 +77,3 @@ async def _restart(daemon: Daemon, nursery: trio.Nursery, name: str) -> bool:
 
 def _log_bug(request: Request, error: Exception) -> None:
     logger().error("admin_request_crashed", request=repr(request), exc_info=error)
-
-
-def _address(listener: trio.abc.Listener[Any]) -> str:
-    assert isinstance(listener, trio.SocketListener)
-    host, port = listener.socket.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -144,7 +144,10 @@ def obstacles(daemon: Daemon) -> list[str]:
         "the spool accepts nothing: it is closed": daemon.spool.closed,
         "streamd is stopping": daemon.stopping.is_set(),
     }
-    return [reason for reason, applies in reasons.items() if applies]
+    found = [reason for reason, applies in reasons.items() if applies]
+    if daemon.ingress.trouble is not None:
+        found.append(f"the ingress is not bound: {daemon.ingress.trouble}")
+    return found
 
 
 def _connector(runtime: Runtime, rates: Rates, now: datetime) -> ConnectorReport:

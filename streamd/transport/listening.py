@@ -35,6 +35,13 @@ async def open_tcp_listeners(
     return [trio.SSLListener(listener, tls, https_compatible=True) for listener in listeners]
 
 
+def address_of(listener: trio.abc.Listener[Any]) -> str:
+    """Give `host:port` of what `open_tcp_listeners` has opened without TLS."""
+    assert isinstance(listener, trio.SocketListener)
+    host, port = listener.socket.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @asynccontextmanager
 async def open_unix_listener(path: Path) -> AsyncIterator[trio.SocketListener]:
     """Listen on a unix socket at `path`, mode 0600; it is removed on leaving.

@@ -1,0 +1,1 @@
+"""Where vendors push to us: one HTTP listener, whose paths the connectors claim."""
