@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
-# What the server sent less than this before the last byte that came may still be on its way to us.
+# What the server sent less than this before the last byte that came may still be on its way to us; and a
+# server that ends a stream may have dropped what happened while that end was on its way.
 ON_ITS_WAY_SECONDS = 0.5
 
 
@@ -29,14 +30,14 @@ class Reach:
     """Knows the instant before which all that the server had sent has been taken from `stream`.
 
     Any byte proves what was sent before it, for TCP keeps the order; silence proves nothing, for the line
-    may be half open. A clean end is the last that the server sends.
+    may be half open. An end as the server means it is the last that it sends.
     """
 
     def __init__(self, stream: Stream, now: Callable[[], datetime]) -> None:
         self._stream = stream
         self._now = now
         self._in_hand = True
-        self._clean = False
+        self._ended = False
         self._monotonic = 0.0
         self._at: datetime | None = None
 
@@ -44,10 +45,10 @@ class Reach:
         """Note that something was received that is not handed on yet."""
         self._in_hand = True
 
-    def handed_on(self, *, clean_end: bool = False) -> None:
+    def handed_on(self, *, ended: bool = False) -> None:
         """Note that all that was received is handed on."""
         self._in_hand = False
-        self._clean = clean_end
+        self._ended = ended
         self._note()
 
     @property
@@ -59,8 +60,9 @@ class Reach:
 
     def _note(self) -> None:
         reached = self._stream.last_bytes_at
-        if not self._clean:
-            reached = min(reached, self._stream.drained_at) - ON_ITS_WAY_SECONDS
+        if not self._ended:
+            reached = min(reached, self._stream.drained_at)
+        reached -= ON_ITS_WAY_SECONDS
         if reached != self._monotonic:
             # Once for each instant: two clocks read one after the other never agree to the last digit.
             self._monotonic = reached

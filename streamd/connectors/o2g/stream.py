@@ -180,7 +180,7 @@ class Stream:
         if rest:
             self._ctx.counters.count("unterminated_lines")
             self._take([rest])
-        self._reach.handed_on(clean_end=True)
+        self._reach.handed_on(ended=True)
 
     async def _received(self, response: EndlessResponse) -> bytes:
         seconds = self._silence.seconds
