@@ -93,7 +93,10 @@ class Play:
         if case.ending in ("kept", "passes"):
             await watch.until(name, "live")
             if case.act is not None:
-                last, now = self.avaya.sockets[-1].number, time.time()
+                with trio.move_on_after(SECONDS):
+                    while not self.avaya.sockets:  # a busy machine may just have lost and reopened it
+                        await trio.sleep(0.02)
+                last, now = max((each.number for each in self.avaya.sockets), default=0), time.time()
                 await case.act(self.avaya)
                 self._strangers = {last + 1} if case.act is intrude else set()
                 if case.ending == "passes":
