@@ -23,6 +23,9 @@ from streamd.connectors.avaya.normalise import (
 from streamd.keyed_set import KeyedSet
 from streamd.model import Event, State
 
+KEYS = "key/"
+"""The beginning of all names in the keyed state that hold key sets."""
+
 Items = list[Event | State]
 Changes = MutableMapping[str, bytes | None]
 
@@ -183,7 +186,7 @@ class MergedMeasures:
 
 def prefix(producer: str) -> str:
     """Give the beginning of the names in the keyed state that hold a producer's key set."""
-    return f"key/{producer}/"
+    return f"{KEYS}{producer}/"
 
 
 def _replace(row: Row, measures: dict[str, str]) -> bool:

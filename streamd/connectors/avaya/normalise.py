@@ -19,6 +19,7 @@ UPSERTED = "streamd.measure.upserted"
 DELETED = "streamd.measure.deleted"
 STATE = "streamd.measure.state"
 ABSENT_FROM_SNAPSHOT = "absent_from_snapshot"
+PRODUCER_REMOVED = "producer_removed"
 
 _STATEFUL = frozenset(("itd", "adm"))
 _MAX_CACHED_KEYS = 100_000
@@ -135,6 +136,15 @@ def normalise(message: MeasureMessage, key: str, received: datetime, typing: Typ
 
 def absent(identity: Identity, key: str, received: datetime) -> Event:
     """Make the deletion of a key that a proven snapshot did not show."""
+    return _deleted(identity, key, received, ABSENT_FROM_SNAPSHOT, "snapshot")
+
+
+def removed(identity: Identity, key: str, received: datetime) -> Event:
+    """Make the deletion of a key whose producer is no longer configured."""
+    return _deleted(identity, key, received, PRODUCER_REMOVED, None)
+
+
+def _deleted(identity: Identity, key: str, received: datetime, reason: str, phase: Phase | None) -> Event:
     data = MeasureData(
         identity.account_id,
         identity.event_source_id,
@@ -144,9 +154,9 @@ def absent(identity: Identity, key: str, received: datetime) -> Event:
         identity.keys,
         {},
         {},
-        reason=ABSENT_FROM_SNAPSHOT,
+        reason=reason,
     )
-    return Event(MEASURES, key, DELETED, data, received, key, phase="snapshot", tenant=identity.account_id)
+    return Event(MEASURES, key, DELETED, data, received, key, phase=phase, tenant=identity.account_id)
 
 
 def merged_state(

@@ -23,6 +23,7 @@ from streamd.connectors.avaya.measures import MergedMeasures, prefix
 from streamd.connectors.avaya.normalise import is_stateful
 from streamd.connectors.avaya.protocol import Loss, Standing, backoff_seconds
 from streamd.connectors.avaya.rest import Subscription
+from streamd.connectors.avaya.retiring import retire_removed_producers
 from streamd.connectors.avaya.stream import Stream
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
 from streamd.connectors.avaya.wire import AuthenticationResponse, authentication, decode, parts
@@ -30,6 +31,7 @@ from streamd.errors import Rejected, StreamdError, Transient
 from streamd.nurseries import lone_error
 from streamd.privacy import Privacy
 from streamd.redaction import STARS
+from streamd.transport.background import open_background
 from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
 from streamd.transport.websocket import HandshakeRejected, LinkClosed, WebSocket, open_websocket
@@ -44,7 +46,8 @@ async def open_sessions(ctx: Context[AvayaConfig]) -> AsyncIterator[Sequence[Ses
     for a restart within their life to use."""
     config = ctx.config
     tls = client_context(config.ca_file, config.certificate_file, config.key_file)
-    async with _open_account_http(config, tls) as http:
+    async with _open_account_http(config, tls) as http, open_background() as background:
+        background.start_soon(retire_removed_producers, ctx)
         account = Account(ctx, http)
         catalogue = Catalogue(ctx, account)
         sessions = [ProducerSession(ctx, account, catalogue, tls, name) for name in config.measure_producers]

@@ -23,6 +23,8 @@ from streamd.connectors.avaya.rest import Subscription, Transport
 from streamd.connectors.avaya.wire import authentication
 from streamd.errors import Rejected, StreamdError, Transient
 
+SUBSCRIPTIONS = "subscription/"
+"""The beginning of the names in the keyed state that hold our subscriptions, one for each producer."""
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 15.0
 _URGENT = 0.1  # of its life
 _MOVES_SECONDS = 1.0  # expiresIn is in whole seconds: less than one is no movement
@@ -59,7 +61,7 @@ class OwnSubscription:
         self.producer = producer
         self._ctx = ctx
         self._account = account
-        self._name = f"subscription/{producer}"
+        self._name = f"{SUBSCRIPTIONS}{producer}"
         self._extensions = {**ctx.config.extensions, "measureProducerId": producer}
         self._kept = self._remembered()
         self._current: Subscription | None = None

@@ -89,6 +89,24 @@ async def test_after_a_restart_the_subscription_is_used_again_and_vanished_rows_
             ] * 3
 
 
+async def test_the_rows_of_a_producer_that_is_taken_out_are_deleted_at_the_next_start(
+    bench: Any, quick: Any, truth: Any
+) -> None:
+    async with open_avaya_simulator(options(rate=0.0)) as simulator:
+        async with bench(quick(simulator.base_url, measure_producers=[QUEUE, AGENT])) as running:
+            await running.until(lambda: running.table() == truth(simulator, QUEUE, AGENT))
+        for _ in range(2):
+            async with bench(quick(simulator.base_url)) as running:
+                await running.until_state("live")
+                await running.until(lambda: running.table() == truth(simulator, QUEUE))
+                deleted = running.events(".deleted")
+                assert len(deleted) == 30
+                assert {event["data"]["reason"] for event in deleted} == {"producer_removed"}
+                assert {event["data"]["measure_producer_id"] for event in deleted} == {AGENT}
+                assert not running.runtime.states(f"key/{AGENT}/")
+                assert not running.runtime.state(f"subscription/{AGENT}")
+
+
 async def test_a_kept_subscription_that_is_gone_is_made_anew(system: Any, bench: Any, quick: Any) -> None:
     async with system(options()) as (_simulator, running):
         await running.until_state("live")
