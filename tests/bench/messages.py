@@ -1,4 +1,4 @@
-"""The contract's agent message (seed 001, example 2; about 560 bytes) in websocket frames that are told apart.
+"""The contract's agent message (seed 001, example 2; about 560 bytes) in frames that are told apart.
 
 Every message carries when it was sent, in `idleTimeDuration` (a DURATION, which no catalogue types, in
 microseconds since 1970), and so does each Kafka record that it becomes: `sent_at` finds it in either.

@@ -4,7 +4,7 @@
 
 Says `{"port": …}`, then obeys lines of JSON on stdin, each answered with the feed's counts: `{}`, and
 `{"rate": N}` (messages a second; -1: as fast as the socket takes them; 0: silent). It sends what is due each
-millisecond, and what it could not send in time it sends late: the rate holds unless the peer's socket is full.
+millisecond, and what it could not send in time it sends late: only a full socket breaks the rate.
 Two paths: `/ws/subscribed` first sends the snapshot, `/ws/bare` nothing but the feed.
 """
 
