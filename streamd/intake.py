@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from streamd.connector import Context, Item, Link
+from streamd.instant import Instant
 from streamd.model import Event, State, Stream
 
 MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
@@ -36,9 +37,9 @@ class _Hole:
     lasts through several fillings of the buffer, until the pump has caught up.
     """
 
-    def __init__(self, since: datetime) -> None:
+    def __init__(self, since: Instant) -> None:
         self.since = since
-        self.until = since
+        self.until = since.wall
         self.count = 0
         self.declared = False
         self.over = trio.Event()
@@ -57,7 +58,7 @@ class _Hole:
 class _Put:
     """What was received together and waits. `at` is not later than that of any put behind it."""
 
-    def __init__(self, items: Sequence[Item], changes: Mapping[str, bytes | None], at: datetime) -> None:
+    def __init__(self, items: Sequence[Item], changes: Mapping[str, bytes | None], at: Instant) -> None:
         self.items = items
         self.changes = changes
         self.at = at
@@ -84,10 +85,10 @@ class Intake:
         # What could not be dropped while there was no room; it follows what waits as soon as there is some.
         self._held: dict[tuple[Stream, str], State] = {}
         self._held_changes: dict[str, bytes | None] = {}
-        self._held_at: datetime | None = None
+        self._held_at: Instant | None = None
         self._returned: _Put | None = None  # what was held last, while it is not committed
         self._kept_until: datetime | None = None
-        self._uncommitted: list[datetime] = []
+        self._uncommitted: list[Instant] = []
         self._hole: _Hole | None = None
         self._work = trio.Event()
         self._overflowed = trio.Event()
@@ -107,7 +108,7 @@ class Intake:
         if not items and not changes:
             return
         if self._waiting < self._most:
-            self._enqueue(_Put(items, changes, at))
+            self._enqueue(_Put(items, changes, self._instant(at)))
             self._kept_until = at
         else:
             self._drop(items, at)
@@ -117,8 +118,8 @@ class Intake:
         self._work.set()
 
     def _enqueue(self, put: _Put) -> None:
-        for earlier in reversed(self._puts):  # the clock may have been set back
-            if earlier.at <= put.at:
+        for earlier in reversed(self._puts):
+            if earlier.at.monotonic <= put.at.monotonic:
                 break
             earlier.at = put.at
         self._puts.append(put)
@@ -126,7 +127,9 @@ class Intake:
 
     def _drop(self, items: Sequence[Item], at: datetime) -> None:
         """Keep the states, the latest of each key; there is room for nothing else."""
-        self._held_at = at if self._held_at is None else min(self._held_at, at)
+        received = self._instant(at)
+        if self._held_at is None or received.monotonic < self._held_at.monotonic:
+            self._held_at = received
         events = 0
         for item in items:
             if isinstance(item, Event):
@@ -135,7 +138,7 @@ class Intake:
                 self._held[item.stream, item.key] = item
         if events:
             if self._hole is None:
-                self._hole = _Hole(min(self._kept_until or at, at) - self._underway)
+                self._hole = _Hole(self._instant(min(self._kept_until or at, at) - self._underway))
                 self._overflowed.set()
             self._hole.drop(events, at)
             self._ctx.counters.count("dropped_events", events)
@@ -249,8 +252,9 @@ class Intake:
                 self._overflowed = trio.Event()
             hole = self._hole
             if not hole.declared:
-                self._ctx.log.warning("intake_overflow", since=hole.since.isoformat())
-                await self._link.open_gap(_KIND, cause="overflow", since=hole.since)
+                since = hole.since.told(self._ctx.clock)
+                self._ctx.log.warning("intake_overflow", since=since.isoformat())
+                await self._link.open_gap(_KIND, cause="overflow", since=since)
                 hole.declared = True
             while not hole.over.is_set():
                 await hole.over.wait()
@@ -276,13 +280,20 @@ class Intake:
         if self.waiting_since is not None:
             bounds.append(self.waiting_since - self._underway)
         if self._hole is not None and not self._hole.declared:
-            bounds.append(self._hole.since)
+            bounds.append(self._hole.since.told(self._ctx.clock))
         return min(bounds)
 
     @property
     def waiting_since(self) -> datetime | None:
         """Give when the oldest was received of what is here and not committed; None: there is nothing."""
-        waiting = [self._puts[0].at] if self._puts else []
+        waiting = [*self._uncommitted]
+        if self._puts:
+            waiting.append(self._puts[0].at)
         if self._held_at is not None:
             waiting.append(self._held_at)
-        return min([*self._uncommitted, *waiting], default=None)
+        return min((at.told(self._ctx.clock) for at in waiting), default=None)
+
+    def _instant(self, at: datetime) -> Instant:
+        """Hold on to when something was received, whatever the wall clock is set to meanwhile."""
+        clock = self._ctx.clock
+        return Instant(at, clock.monotonic() - (clock.now() - at).total_seconds())

@@ -301,6 +301,23 @@ async def test_what_a_stuck_spool_does_not_take_within_the_deadline_holds_the_pr
         assert on.intake.proof(LATER) == at(1)
 
 
+@pytest.mark.parametrize("puts", [1, 3, 6])
+async def test_a_clock_that_is_set_back_does_not_make_the_proof_pass_what_waits(
+    rig: Rig, mock_clock: trio.testing.MockClock, puts: int
+) -> None:
+    async with pumping(rig, 2) as on:
+        on.choke()
+        for number in range(puts):
+            on.put(event(number), at=rig.clock.now())
+            await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(60)
+        rig.clock.step = timedelta(hours=-2)
+        assert on.intake.proof(rig.clock.now()) == START + rig.clock.step
+        on.unstick()
+        await on.intake.flush()
+        assert on.intake.proof(rig.clock.now()) == rig.clock.now()
+
+
 async def test_a_hole_that_cannot_be_declared_holds_the_proof_back(
     rig: Rig, mock_clock: trio.testing.MockClock
 ) -> None:
