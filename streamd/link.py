@@ -200,7 +200,11 @@ class SessionLink:
         self._declared = True
 
     def _open(self, cause: str, since: datetime | None, kind: str = LINK) -> None:
-        """Open a gap, unless one of its kind is open. Without any proof of life it is that of a new spool."""
+        """Open a gap, unless one of its kind is open.
+
+        Without any proof of life its cause is `new_spool` and its beginning null, for nothing is claimed
+        before it: the first gap in each epoch, and that of a session configured later.
+        """
         opened = self._runtime.gaps.open(
             self._session.name,
             kind,

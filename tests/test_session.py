@@ -424,6 +424,33 @@ async def test_a_proven_snapshot_heals_what_is_closed_and_an_unproven_one_nothin
     ]
 
 
+async def test_a_gap_beside_the_link_s_own_shows_in_the_progress_at_once(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    step = trio.Event()
+
+    async def overflows(link: Link) -> None:
+        await link.connected(at(0))
+        await link.live()
+        await step.wait()
+        await link.open_gap("overflow", cause="overflow", since=at(0))
+        await trio.sleep_forever()
+
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, Script(overflows))
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
+        await settled(spool)
+        mock_clock.jump(1)
+        await settled(spool)
+        assert work.status.open_gaps == 0
+        step.set()
+        await eventually(lambda: work.gaps.open_count == 1)
+        await settled(spool)
+        mock_clock.jump(0.3)
+        await eventually(lambda: work.status.open_gaps == 1)
+
+
 async def test_a_gap_beside_the_link_s_own_ends_when_its_session_does(
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
