@@ -36,8 +36,8 @@ ROWS = {
         "caller-participants releasing-both skills-bare withdraw-node dynamic-modified agent-group-string",
     ],
     9: [
-        *(f"{fault}:open=1" for fault in ("unauthorized-401", "forbidden-403", "missing-404", "error-500")),
-        "limited-429:open=1",
+        "unauthorized-401:open=1 missing-404:open=1 error-500:open=1",
+        "forbidden-403:open=1 limited-429:open=1",
         "unauthorized-401:subscribe=1",
         "error-500:info=1 error-500:session=1 error-500:subscribe=1 error-500:logins=1",
         "error-500:snapshot=1 error-500:agent=1",
