@@ -43,7 +43,7 @@ class Flow:
         self.typing = Typing()
         self.measures = measures
         self._origin = f"avaya websocket, {producer}"
-        self._discretion = discretion
+        self._discretion = discretion if discretion.rules else None
         self._dead_letter = dead_letter
         self._texts = KeyTexts()
 
@@ -65,7 +65,7 @@ class Flow:
         return batch
 
     def _take(self, message: MeasureMessage, received: datetime, batch: Batch) -> None:
-        if self._discretion.rules:
+        if self._discretion is not None:
             self._discretion.apply(message)
         event = normalise(message, self._texts.of(message), received, self.typing)
         batch.items.append(event)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
 
 import msgspec
@@ -20,6 +21,7 @@ Convert = Callable[[str], Typed]
 
 _LONGEST_NUMBER = 40
 _MAX_REMEMBERED = 4096
+_MAX_PLANS = 256
 
 
 class Conversions(dict[str, Typed | UnsetType]):
@@ -76,7 +78,10 @@ def read_producer_ids(body: bytes) -> list[str]:
 
 
 class Typing:
-    """The typed measures of one producer, compiled from its catalogue entry; empty until that is known."""
+    """The typed measures of one producer, compiled from its catalogue entry; empty until that is known.
+
+    Which names of a message have a type is remembered by the names: messages of a producer share them.
+    """
 
     def __init__(self, sets: Iterable[MeasureSet] = ()) -> None:
         conversions = {name: Conversions(convert) for name, convert in _CONVERTERS.items()}
@@ -86,6 +91,7 @@ class Typing:
             for measure in one.measures
             if measure.type in conversions
         }
+        self._plans: dict[tuple[str, ...], list[tuple[str, Conversions]]] = {}
 
     def typed(self, measures: Mapping[str, str]) -> dict[str, Typed]:
         """Give the typed copy: numbers, and instants as RFC 3339.
@@ -93,16 +99,24 @@ class Typing:
         A text that does not convert is left out; the raw text always stands beside. STRING needs no copy.
         DURATION and DATE are left out too: their unit and format are not known (contract, section 3).
         """
-        typed: dict[str, Typed] = {}
         if not self._conversions:
-            return typed
-        of = self._conversions.get
-        for name, text in measures.items():
-            conversions = of(name)
-            if conversions is not None:
-                value = conversions[text]
-                if value is not UNSET:
-                    typed[name] = value
+            return {}
+        names = tuple(measures)
+        plan = self._plans.get(names)
+        if plan is None:
+            plan = self._planned(names)
+        typed: dict[str, Typed] = {}
+        for name, conversions in plan:
+            value = conversions[measures[name]]
+            if value is not UNSET:
+                typed[name] = value
+        return typed
+
+    def _planned(self, names: tuple[str, ...]) -> list[tuple[str, Conversions]]:
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        typed = [(name, self._conversions[name]) for name in names if name in self._conversions]
+        self._plans[names] = typed
         return typed
 
     def __repr__(self) -> str:
@@ -133,11 +147,16 @@ def _instant(text: str) -> str | None:
     if milliseconds == 0:
         return None
     seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(_MAX_REMEMBERED)
+def _second(seconds: int) -> str:
     try:
-        began = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+        began = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError) as error:
         raise ValueError("beyond the calendar") from error
-    return began.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return began.isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 _CONVERTERS: Mapping[str, Convert] = {"NUMBER": _number, "TIME_IN_STATE": _instant}

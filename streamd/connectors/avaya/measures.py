@@ -27,11 +27,14 @@ KEYS = "key/"
 """The beginning of all names in the keyed state that hold key sets."""
 
 Items = list[Event | State]
+Names = tuple[str, ...]
 Changes = MutableMapping[str, bytes | None]
 
 # A night shift is a tenth of the day's agents; a snapshot that lacks more than that is doubted once.
 MOST_VANISHING = 0.9
 FEW_VANISHING = 20
+
+_MOST_SHARED = 256
 
 _encode = msgspec.json.encode
 _decode_identity = msgspec.json.Decoder(Identity).decode
@@ -44,11 +47,13 @@ class Row(Struct, gc=False):
 
     `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.
     `overlay`: while it does not, what LIVE said of the key since the session began.
-    `kept`: the keyed state has the key for certain.
+    `kept`: the keyed state has the key for certain. `names`: those in `merged`, in their order, shared by
+    the rows that have the same; empty where they are not known.
     """
 
     identity: bytes
     merged: bytes | None = None
+    names: Names = ()
     overlay: bytes | None = None
     settled: bool = False
     kept: bool = True
@@ -72,6 +77,7 @@ class MergedMeasures:
         self._doubted: frozenset[str] = frozenset()
         self._known_before = len(self._rows)
         self._filling = True
+        self._names: dict[Names, Names] = {}
 
     def begin(self) -> None:
         """Start a session: every row waits for its snapshot value."""
@@ -98,7 +104,7 @@ class MergedMeasures:
         measures, typed = data.measures, data.measures_typed
         if data.payload_type == "INITIALIZING":
             row.settled, row.overlay = True, None
-            changed = _replace(row, measures)
+            changed = self._replace(row, measures)
         else:
             if not row.settled:
                 row.overlay = _merged(row.overlay, measures)[0]
@@ -106,11 +112,14 @@ class MergedMeasures:
                 # without that row it would erase the measures that it does not name.
                 if self._filling or row.merged is None:
                     return
-            merged, whole = _merged(row.merged, measures)
-            changed = merged != row.merged
-            row.merged = merged
-            if changed and len(whole) != len(measures):
-                measures, typed = whole, typing.typed(whole)
+            if tuple(measures) == row.names:  # a LIVE of all measures: nothing of the old row would stay
+                changed = self._replace(row, measures)
+            else:
+                merged, whole = _merged(row.merged, measures)
+                changed = merged != row.merged
+                row.merged, row.names = merged, self._shared(tuple(whole))
+                if changed and len(whole) != len(measures):
+                    measures, typed = whole, typing.typed(whole)
         if changed:
             items.append(merged_state(data, measures, typed, key, event.received))
 
@@ -140,7 +149,7 @@ class MergedMeasures:
                 continue
             else:
                 measures = _decode_measures(row.merged) | measures
-            if _replace(row, measures):
+            if self._replace(row, measures):
                 identity = _decode_identity(row.identity)
                 items.append(merged_state(identity, measures, typing.typed(measures), key, received))
 
@@ -160,6 +169,21 @@ class MergedMeasures:
             items.append(absent(identity, key, received))
             self._delete(key, received, identity.account_id, items, changes)
         return Retirement(retired=len(going), doubted=len(self._doubted))
+
+    def _replace(self, row: Row, measures: dict[str, str]) -> bool:
+        """Set the row's merged measures; return whether that changed them, their order aside."""
+        old, row.merged = row.merged, _encode(measures)
+        names = tuple(measures)
+        if names == row.names:
+            return old != row.merged
+        row.names = self._shared(names)
+        return old is None or _decode_measures(old) != measures
+
+    def _shared(self, names: Names) -> Names:
+        """Give the one tuple for all rows: one for each row would be 8 MB for 50,000 of them."""
+        if len(self._names) >= _MOST_SHARED:
+            self._names.clear()
+        return self._names.setdefault(names, names)
 
     def _add(self, data: MeasureData, key: str, changes: Changes) -> None:
         identity = _encode(
@@ -187,12 +211,6 @@ class MergedMeasures:
 def prefix(producer: str) -> str:
     """Give the beginning of the names in the keyed state that hold a producer's key set."""
     return f"{KEYS}{producer}/"
-
-
-def _replace(row: Row, measures: dict[str, str]) -> bool:
-    """Set the row's merged measures; return whether that changed them, their order aside."""
-    old, row.merged = row.merged, _encode(measures)
-    return old is None or (old != row.merged and _decode_measures(old) != measures)
 
 
 def _merged(old: bytes | None, measures: dict[str, str]) -> tuple[bytes, dict[str, str]]:
