@@ -84,6 +84,7 @@ class Daemon:
             envelope=Envelope(store.epoch, config.kafka.cloudevents_mode),
             partitions=self._configured_partitions,
             clock=self.clock,
+            observe=self.metrics.commit_seconds.observe,
         )
         self.ingress = Listener(config)
         self.fleet = Fleet(config, self.spool, self.clock, self.metrics, self.ingress.claims)

@@ -24,7 +24,7 @@ from streamd.events import (
 )
 from streamd.gaps import PREFIX, Gaps
 from streamd.ingress.claims import Claims
-from streamd.link import SessionLink
+from streamd.link import SessionLink, part_with_strangers
 from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
 from streamd.session import keep
 from streamd.spool.spool import Spool, SpoolClosed
@@ -111,6 +111,7 @@ class Runtime:
     async def _run_sessions(self) -> None:
         async with self._kind.open(self) as sessions, trio.open_nursery() as nursery:
             self._links = {session.name: SessionLink(self, session) for session in sessions}
+            nursery.start_soon(part_with_strangers, self, self._links.keys())
             for session in sessions:
                 nursery.start_soon(self._supervise_session, session, self._links[session.name])
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from streamd.errors import Transient
 from tests.core import open_core
 
 
@@ -50,3 +51,21 @@ async def test_a_crashing_session_is_parked_and_the_other_connector_runs_on(
         await core.switch("rome", 3)
         await core.daemon.reload()
         await core.reach("paris", "live")
+
+
+async def test_a_session_taken_out_of_the_configuration_leaves_no_open_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_core(tmp_path, monkeypatch, connectors=["paris"]) as core:
+        core.lamps["paris"].name = "old"  # as a measure producer that was configured before
+
+        async def lose(context: Any, link: Any) -> None:
+            raise Transient("gone")
+
+        await core.lamps["paris"].obey(lose)
+        await core.reach("paris", "live")
+        await core.daemon.fleet.restart("paris")  # its session bears the configured name again
+        await core.reach("paris", "live")
+        with trio.fail_after(5):
+            while core.daemon.fleet.runtimes["paris"].gaps.open_count:
+                await trio.sleep(0.01)
