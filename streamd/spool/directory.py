@@ -13,6 +13,9 @@ from streamd.errors import SpoolUnusable
 
 DATABASE = "spool.db"
 _COMPANIONS = ("", "-wal", "-shm")
+BALLAST_BYTES = 16 * 1024**2
+LEAST_FREE_BYTES = 20 * 1024**2
+"""The last room of a disk, for rows to leave and gaps to be declared; the ballast alone is less than that."""
 _EPOCH = "%Y%m%dT%H%M%S%fZ"
 
 
@@ -122,10 +125,17 @@ def remember_epoch(directory: Path, epoch: str) -> None:
         _fsync(directory, os.O_RDONLY | os.O_DIRECTORY)
 
 
+def free_bytes(directory: Path) -> int:
+    """Say how much room the filesystem has for us."""
+    with _usable(directory):
+        free = os.statvfs(directory)
+    return free.f_bavail * free.f_frsize
+
+
 class Ballast:
     """Room kept on the disk so that a full one can be left again: SQLite needs some even to delete."""
 
-    def __init__(self, directory: Path, size: int = 16 * 1024**2) -> None:
+    def __init__(self, directory: Path, size: int = BALLAST_BYTES) -> None:
         self._path = directory / "ballast"
         self._size = size
 
@@ -133,8 +143,7 @@ class Ballast:
         """Take the room, unless that would fill the disk itself; tell whether it is there."""
         if self._path.exists():
             return True
-        free = os.statvfs(self._path.parent)
-        if free.f_bavail * free.f_frsize < 4 * self._size:
+        if free_bytes(self._path.parent) < 4 * self._size:
             return False
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

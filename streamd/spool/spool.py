@@ -7,7 +7,6 @@ idle: what arrived meanwhile is the next batch. Acknowledged rows go in the next
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 
 import trio
@@ -96,7 +95,7 @@ class Spool:
         usage = self.usage(origin.connector)
         while items and not self.closed and not usage.has_room(own):
             await usage.waiting.park()
-        await self._hand_over([Handover(origin, items, changes)])
+        await self._hand_over([Handover(origin, items, changes)], own=own)
 
     async def replace(self, rows: Sequence[Row], letters: Iterable[tuple[Origin, Event]]) -> None:
         """Let rows leave that Kafka refused, and put their dead letters into the spool, in one commit.
@@ -104,12 +103,14 @@ class Spool:
         Never waits for room: the rows that leave may be what fills it. `complete_through` does not pass
         what the rows held back before the letters have left too.
         """
-        await self._hand_over([Handover(origin, [letter], {}) for origin, letter in letters], rows)
+        await self._hand_over([Handover(origin, [letter], {}) for origin, letter in letters], rows, own=True)
 
-    async def _hand_over(self, handovers: Sequence[Handover], leaving: Sequence[Row] = ()) -> None:
+    async def _hand_over(
+        self, handovers: Sequence[Handover], leaving: Sequence[Row] = (), *, own: bool
+    ) -> None:
         if self.closed:
             raise SpoolClosed("the writer has ended")
-        call = Call(handovers, leaving)
+        call = Call(handovers, leaving, own)
         self._queue.append(call)
         self._work.set()
         await call.done.wait()
@@ -167,26 +168,45 @@ class Spool:
 
     async def flush(self) -> None:
         """Return when all that was handed over or acknowledged before is committed."""
-        await self._hand_over([Handover(_NOBODY, [], {})])
+        await self._hand_over([Handover(_NOBODY, [], {})], own=True)
 
     async def _commit(self) -> None:
-        """Commit all that waits now. Whatever ends this early leaves it waiting as it was."""
-        calls = list(self._queue)
+        """Commit all that waits now. Whatever ends this early leaves it waiting as it was.
+
+        On a full disk the last room is for rows to leave and for streamd's own events, gaps above all.
+        """
         self._accounts.set_back(self._setbacks.take())
         alive, through = self._proofs.ask()
-        while True:
-            leaving = list(self._acknowledged)
-            try:
-                written = await self._thread.insist(
-                    self._writer.transact, calls, leaving, alive, self._accounts.last_row
-                )
-                break
-            except SpoolDiskFull:
-                await self._outlast_full_disk()
-        self._settle(calls, written, leaving, through)
+        while not await self._transact(list(self._queue), alive, through):
+            self.disk_full = True
+            await self._thread.run(self._ballast.release)
+            own = [call for call in self._queue if call.own]
+            if not await self._transact(own, {}, {}, in_need=True):
+                await self._transact([], {}, {}, in_need=True)
+            await trio.sleep(DISK_FULL_SECONDS)
         if self.disk_full:
             self.disk_full = False
             await self._thread.run(self._ballast.reserve)
+
+    async def _transact(
+        self,
+        calls: list[Call],
+        alive: Mapping[tuple[str, str], datetime | None],
+        through: Mapping[str, datetime | None],
+        *,
+        in_need: bool = False,
+    ) -> bool:
+        """Commit these calls, and let rows leave that Kafka has; tell whether the disk had room for it."""
+        leaving = list(self._acknowledged)
+        last_row = self._accounts.last_row
+        try:
+            written = await self._thread.insist(
+                self._writer.transact, calls, leaving, alive, last_row, in_need
+            )
+        except SpoolDiskFull:
+            return False
+        self._settle(calls, written, leaving, through)
+        return True
 
     def _settle(
         self,
@@ -198,33 +218,21 @@ class Spool:
         """Account for a commit; then those who waited for it may go on."""
         self.commits += 1
         self.numbers |= written.numbers
-        del self._queue[: len(calls)]
+        committed = set(calls)
+        self._queue = [call for call in self._queue if call not in committed]
         self._accounts.come(written.rows, through)
         letters = [row for row in written.rows if row.topic == self._dead_letters]
         for call in calls:
             if call.error is None and call.leaving:
                 self._accounts.hold_back(call.leaving, letters)
                 self._accounts.leave(call.leaving)
-        self._free(leaving)
+        del self._acknowledged[: len(leaving)]
+        self._accounts.leave(leaving)
         for row in written.rows:
             self.lane(row.topic, row.partition).put(row)
         for call in calls:
             call.committed = call.error is None
             call.done.set()
-
-    def _free(self, leaving: Sequence[Row]) -> None:
-        del self._acknowledged[: len(leaving)]
-        self._accounts.leave(leaving)
-
-    async def _outlast_full_disk(self) -> None:
-        """Free what Kafka has acknowledged, with the ballast's room where need be, and wait a moment."""
-        self.disk_full = True
-        await self._thread.run(self._ballast.release)
-        leaving = list(self._acknowledged)
-        with suppress(SpoolDiskFull):  # the next try frees them
-            await self._thread.insist(self._writer.free, leaving)
-            self._free(leaving)
-        await trio.sleep(DISK_FULL_SECONDS)
 
     # -- publishing
 

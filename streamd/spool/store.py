@@ -29,6 +29,7 @@ from streamd.spool.sqlite import mapped, transaction
 
 FORMAT = 1
 _PAGE = 4096
+_WAL_PAGES = 2000  # 8 MiB: they fit into the last room of a disk when they are folded into the file
 # For keyed state, indexes, streamd's own events (some 16 MiB a connector) and what an append goes beyond a
 # share: at the file's end every connector stops.
 _ROOM = 256 * 1024**2
@@ -92,7 +93,7 @@ class Store:
             self._writer = stack.enter_context(closing(connect(self.path)))
             self._writer.execute("PRAGMA journal_mode=WAL")
             self._writer.execute("PRAGMA synchronous=FULL")
-            self._writer.execute("PRAGMA wal_autocheckpoint=4000")
+            self._writer.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             self._writer.execute("PRAGMA journal_size_limit=67108864")
             self._writer.execute(f"PRAGMA max_page_count={(max_bytes + max_bytes // 4 + _ROOM) // _PAGE}")
             found = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -135,6 +136,14 @@ class Store:
         return str(row[0])
 
     # -- writing, in the writer's thread
+
+    def require_room(self) -> None:
+        """Raise SpoolDiskFull where only the last room is left, on the disk and of free pages in the file."""
+        room = directory.free_bytes(self.path.parent)
+        if room < directory.LEAST_FREE_BYTES:
+            room += int(self._look("PRAGMA freelist_count")[0][0]) * _PAGE
+        if room < directory.LEAST_FREE_BYTES:
+            raise SpoolDiskFull(f"less than {directory.LEAST_FREE_BYTES} bytes are free")
 
     def commit(self, commit: Commit) -> None:
         """Do one transaction; all of it is on disk when this returns.

@@ -20,14 +20,15 @@ _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.Ms
 
 
 class Call:
-    """One call that waits for its commit, with the rows that leave in the same one.
+    """One call that waits for its commit, with the rows that leave in the same one. `own`: it is streamd's.
 
     When `done`, it is `committed`, or has an `error`, or the writer has ended before.
     """
 
-    def __init__(self, handovers: Sequence[Handover], leaving: Sequence[Row]) -> None:
+    def __init__(self, handovers: Sequence[Handover], leaving: Sequence[Row], own: bool) -> None:
         self.handovers = handovers
         self.leaving = leaving
+        self.own = own
         self.done = trio.Event()
         self.committed = False
         self.error: Exception | None = None
@@ -75,11 +76,15 @@ class Writer:
         leaving: Sequence[Row],
         alive: Mapping[tuple[str, str], datetime | None],
         last_row: int,
+        in_need: bool,
     ) -> Written:
         """Commit what the calls have brought, but for those that cannot be encoded: they get their error.
 
+        The last room on the disk is left to what is done `in_need`, for SQLite needs some even to delete.
         Raises SpoolDiskFull, SpoolCorrupt and SpoolUnusable, and then nothing of it has happened.
         """
+        if not in_need:
+            self._store.require_room()
         assumed: dict[str, int] = {}
         try:
             assembly = self._assemble(calls, assumed)
@@ -126,10 +131,6 @@ class Writer:
                 except _UNENCODABLE as error:
                     call.error = error
 
-    def free(self, rows: Sequence[Row]) -> None:
-        """Let rows leave, and nothing else. Raises as `transact` does."""
-        self._store.commit(Commit(deleted=[row.id for row in rows]))
-
     def move(self, topic: str, partitions: int, last_row: int) -> Moved:
         """Put what waits for a topic where its keys belong now that it has `partitions`."""
 
@@ -137,6 +138,7 @@ class Writer:
             return self._partitioner.partition(key, partitions)
 
         if self._topics.get(topic) != partitions:
+            self._store.require_room()
             last_row = self._store.reassign(topic, partitions, place, last_row + 1) - 1
             self._topics[topic] = partitions
         return Moved(last_row, self._store.usage(), self._store.lanes(topic))

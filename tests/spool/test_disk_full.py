@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from streamd.model import GAPS
 from streamd.spool import spool as spool_module
 from streamd.spool.directory import Ballast
 from streamd.spool.spool import Spool, SpoolClosed
@@ -169,7 +170,7 @@ def fill_up(home: Path) -> Path:
     return filler
 
 
-async def test_on_a_full_filesystem_the_ballast_lets_acknowledged_rows_leave_and_is_taken_again_later(
+async def test_on_a_full_filesystem_rows_leave_and_gaps_are_written_in_the_last_room_until_there_is_more(
     small_disk: Path,
 ) -> None:
     rig = Rig(small_disk)
@@ -179,25 +180,51 @@ async def test_on_a_full_filesystem_the_ballast_lets_acknowledged_rows_leave_and
     async with trio.open_nursery() as writing:
         writing.start_soon(spool.write)
         appender = Appender(spool)
-        await appender.run(10)
+        await appender.run(30)
         filler = fill_up(small_disk)
         async with trio.open_nursery() as appending:
-            appending.start_soon(appender.run, 2000)
+            appending.start_soon(appender.run, 100)
             await eventually(lambda: spool.disk_full)
-            await eventually(lambda: not ballast.exists())
-            await eventually(lambda: len(appender.confirmed) > 100)  # by the ballast's room
-            read = 0
-            while spool.disk_full or read < 50:
-                rows = await spool.lane(TOPIC, 0).take()
-                read += len(numbers(rows))
-                spool.acknowledge(rows)
-                await spool.flush()
+            for number in range(40):
+                await spool.append(ORIGIN, [event(number, stream=GAPS)], {}, own=True)
+            while spool.lane(TOPIC, 0).has_rows:
+                for row in await spool.lane(TOPIC, 0).take():
+                    spool.acknowledge([row])
+                    await spool.flush()
+            assert rig.dumped(TOPIC) == []
+            assert len(rig.events(f"p.{GAPS.topic}")) == 40
+            assert (spool.disk_full, len(appender.confirmed), ballast.exists()) == (True, 30, False)
             filler.unlink()
-            await eventually(lambda: len(appender.confirmed) > 500)
-            appending.cancel_scope.cancel()
+            await eventually(lambda: len(appender.confirmed) == 130)
+        await eventually(ballast.exists)
+        assert [each["data"]["n"] for each in rig.events(TOPIC)] == list(range(100))
         writing.cancel_scope.cancel()
     sequences = [int(each["sequence"]) for each in rig.events(TOPIC)]
     assert sequences == list(range(sequences[0], sequences[-1] + 1))
+    rig.close()
+
+
+async def test_a_spool_that_fills_the_disk_by_itself_leaves_the_last_room_and_gets_out_again(
+    small_disk: Path,
+) -> None:
+    rig = Rig(small_disk)
+    spool = rig.spool(partitions=1, max_bytes=10 * ROOM)
+    async with trio.open_nursery() as writing:
+        writing.start_soon(spool.write)
+        appender = Appender(spool)
+        async with trio.open_nursery() as appending:
+            appending.start_soon(appender.run, 3000)
+            read: list[int] = []
+            while len(read) < 3000:
+                if len(appender.confirmed) < 3000:
+                    await eventually(lambda: spool.disk_full or len(appender.confirmed) == 3000)
+                while spool.lane(TOPIC, 0).has_rows:
+                    rows = await spool.lane(TOPIC, 0).take()
+                    read += numbers(rows)
+                    spool.acknowledge(rows)
+                await spool.flush()
+        assert read == list(range(3000))
+        writing.cancel_scope.cancel()
     rig.close()
 
 
