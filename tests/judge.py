@@ -58,6 +58,13 @@ def _covers(hole: Mapping[str, Any], entry: LogEntry) -> bool:
     return instant(hole["from"]) <= entry.sent_at <= until
 
 
+def spans(holes: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[str], float, float]]:
+    """Give the gaps for people: cause, scope, begin and end in seconds since the epoch."""
+    return sorted(
+        (hole["cause"], hole["scope"], instant(hole["from"]), instant(hole["to"])) for hole in holes
+    )
+
+
 def missing_numbers(all_events: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[int]]:
     """Give (source, epoch) -> the sequence numbers that are not there, from 1 to the highest."""
     seen: dict[tuple[str, str], set[int]] = defaultdict(set)
