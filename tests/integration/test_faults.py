@@ -137,7 +137,7 @@ class Play:
         lost = judge.undeclared([entry for entry in sent if not entry.odd], measures, holes)
         odd = judge.undeclared([entry for entry in sent if entry.odd], (), holes)
         kept = [event for event in measures if _is_odd(event["data"]["keys"].values())] + letters
-        self._expect("undeclared", [(entry.sent_at, entry.keys) for entry in lost], [], _times(holes))
+        self._expect("undeclared", [(entry.sent_at, entry.keys) for entry in lost], [], judge.spans(holes))
         self._expect("odd ones neither published nor dead-lettered", max(0, len(odd) - len(kept)), 0)
         self._expect("holes in the sequence", judge.missing_numbers(measures + moments + letters), {})
         self._expect("contradictions", judge.contradictions(measures + moments), [])
@@ -165,10 +165,6 @@ class Play:
     def _expect(self, what: str, found: Any, wanted: Any, why: Any = "") -> None:
         if found != wanted:
             self.problems.append(f"{what}: {str(found)[:1000]} {why}".rstrip())
-
-
-def _times(holes: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float]]:
-    return [(hole["cause"], judge.instant(hole["from"]), judge.instant(hole["to"])) for hole in holes]
 
 
 def _is_odd(values: Iterable[str]) -> bool:
