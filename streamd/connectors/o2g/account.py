@@ -9,25 +9,14 @@ from urllib.parse import quote, urlsplit
 
 import trio
 
-from streamd.checks import is_loopback
 from streamd.connector import Context
-from streamd.connectors.o2g.config import O2gConfig, root_url
+from streamd.connectors.o2g.config import O2gConfig
+from streamd.connectors.o2g.login import Entry, authenticated, chosen, enter, raise_unless_ok
 from streamd.connectors.o2g.protocol import Denied, SessionGone, Verdict, WrongPassword, judge
-from streamd.connectors.o2g.rest import (
-    Authentication,
-    Cookies,
-    Logins,
-    Pair,
-    Root,
-    SessionInfo,
-    SubscriptionAnswer,
-    error_text,
-    read,
-    read_numbers,
-)
-from streamd.errors import RateLimited, Rejected, StreamdError, Transient
+from streamd.connectors.o2g.rest import Logins, SessionInfo, SubscriptionAnswer, read, read_numbers
+from streamd.errors import Rejected, StreamdError, Transient
 from streamd.redaction import redact
-from streamd.transport.http import Http, Response, open_http, retry_after_seconds
+from streamd.transport.http import Http, Response
 
 # The services whose path is known where a server does not list them (1.3).
 _PATHS = {
@@ -46,26 +35,24 @@ class Account:
     """An open session. Calls raise Transient or RateLimited (try later), Denied or SessionGone (log in anew),
     or Rejected (a fault)."""
 
-    def __init__(
-        self, ctx: Context[O2gConfig], http: Http, authenticate_url: str, sessions_url: str, where: str
-    ) -> None:
+    def __init__(self, ctx: Context[O2gConfig], http: Http, entry: Entry, where: str) -> None:
         self.info = SessionInfo()
         self.where = where
         """Which server it is, for people: host and port."""
         self._ctx = ctx
         self._http = http
-        self._authenticate_url = authenticate_url
-        self._sessions_url = sessions_url
-        self._cookies = Cookies()
+        self._authenticate_url = entry.authenticate_url
+        self._sessions_url = entry.sessions_url
+        self._keepalive_url = f"{entry.sessions_url.rstrip('/')}/keepalive"
+        self._cookies = entry.cookies
         self._base_url = ""
         self._renewals = 0
         self._renewing = trio.Lock()
 
     # -- the session
 
-    async def open(self, cookies: Cookies) -> None:
+    async def open(self) -> None:
         """Open the session."""
-        self._cookies = cookies
         body = {"applicationName": self._ctx.config.application_name}
         answer = await self._call("session", "POST", self._sessions_url, json=body)
         self.info = read(SessionInfo, answer.body, "the session")
@@ -74,13 +61,24 @@ class Account:
 
     async def keep_alive(self) -> None:
         """Reset the session's timer; raises SessionGone when there is no session any more, WrongPassword."""
-        url = f"{self._sessions_url.rstrip('/')}/keepalive"
         try:
-            await self._call("keepalive", "POST", url, content=b"")
+            await self._call("keepalive", "POST", self._keepalive_url, content=b"")
         except WrongPassword:
             raise
         except (Denied, Rejected) as error:
             raise SessionGone(error.reason) from error
+
+    async def confirm(self) -> None:
+        """Find out whether the session lives, after a call was denied: one that is gone denies everything.
+
+        Raises SessionGone; a server with a bad moment proves nothing.
+        """
+        try:
+            await self.keep_alive()
+        except SessionGone:
+            raise
+        except Transient as error:
+            self._ctx.log.info("session_unconfirmed", reason=error.reason)
 
     async def close(self) -> None:
         """End the session; a failure is logged, for it expires anyway."""
@@ -154,11 +152,16 @@ class Account:
         return f"{self._base_url}{relative}"
 
     async def _call(self, what: str, method: str, url: str, **parts: Any) -> Response:
-        """Send one call, and once more with a new token if it is denied."""
+        """Send one call, and once more if it is denied, with a new token if the old one is no longer good.
+
+        That is asked first: a new token may be good for a new session only (section 5, question 6), and a
+        call may be denied for itself.
+        """
         renewals = self._renewals
         answer = await self._send(method, url, parts)
         if judge(answer.status) is Verdict.DENIED:
-            await self._renew(renewals)
+            if url == self._keepalive_url or not await self._is_alive():
+                await self._renew(renewals)
             answer = await self._send(method, url, parts)
         raise_unless_ok(self._ctx, what, answer)
         return answer
@@ -169,11 +172,15 @@ class Account:
         self._cookies.take(answer.headers)
         return answer
 
+    async def _is_alive(self) -> bool:
+        answer = await self._send("POST", self._keepalive_url, {"content": b""})
+        return judge(answer.status) is Verdict.OK
+
     async def _renew(self, renewals: int) -> None:
         """Get a new token, unless another call has just done so; the session's own cookies stay."""
         async with self._renewing:
             if renewals == self._renewals:
-                fresh, _ = await _authenticated(self._ctx, self._http, self._authenticate_url)
+                fresh, _ = await authenticated(self._ctx, self._http, self._authenticate_url)
                 self._cookies.adopt(fresh)
                 self._renewals += 1
 
@@ -191,104 +198,12 @@ class Account:
 
 
 async def log_in(ctx: Context[O2gConfig], http: Http, tls: ssl.SSLContext, url: str) -> Account:
-    """Ask a server of `urls` how to log in, log in, and open a session.
+    """Log in at a server of `urls`, and open a session.
 
     Raises WrongPassword, Rejected for what it is set up to refuse, Transient for the rest.
     """
-    config = ctx.config
-    # A door of its own: none of the cookies of an earlier session may be shown here.
-    async with open_http(url, tls=tls, proxy=config.proxy, timeout=config.request_timeout_seconds) as door:
-        root = await _root(ctx, door, root_url(url))
-        version = root.chosen()
-        if version is None:
-            raise Rejected("the server offers no version of its API that is current")
-        authenticate_url = chosen(config, version.urls, url, "authentication")
-        cookies, sessions_url = await _authenticated(ctx, door, authenticate_url)
-    parts = urlsplit(url)
-    account = Account(ctx, http, authenticate_url, sessions_url, parts.netloc.rpartition("@")[2])
-    await account.open(cookies)
+    entry = await enter(ctx, tls, url)
+    account = Account(ctx, http, entry, urlsplit(url).netloc.rpartition("@")[2])
+    await account.open()
     ctx.counters.count("logins")
     return account
-
-
-async def look(ctx: Context[O2gConfig], http: Http, url: str) -> None:
-    """Ask a server how it is, without logging in; raises as `log_in` does."""
-    await _root(ctx, http, root_url(url))
-
-
-async def _root(ctx: Context[O2gConfig], http: Http, url: str) -> Root:
-    answer = await http.request("GET", url)
-    raise_unless_ok(ctx, "server information", answer)
-    return read(Root, answer.body, "the server information")
-
-
-async def _authenticated(ctx: Context[O2gConfig], http: Http, url: str) -> tuple[Cookies, str]:
-    """Give the cookies of a new token, and the URL of sessions."""
-    config = ctx.config
-    answer = await http.request("GET", url, auth=(config.login, config.password.reveal()))
-    if judge(answer.status) is Verdict.DENIED:
-        raise WrongPassword(f"authentication: {answer.status} {error_text(answer.body)}".rstrip())
-    raise_unless_ok(ctx, "authentication", answer)
-    given = read(Authentication, answer.body, "the answer to the authentication")
-    cookies = Cookies()
-    cookies.take(answer.headers)
-    cookies.take_token(given.credential)
-    if not cookies.has_token:
-        raise Transient("authentication: the answer has no token")
-    if given.expired:
-        ctx.log.warning("password_expires", login=config.login)
-    return cookies, chosen(config, given.urls, url, "sessions")
-
-
-def chosen(config: O2gConfig, urls: Pair, asked: str, what: str) -> str:
-    """Choose the intranet or the internet URL; raises Rejected where it would send secrets in the clear.
-
-    Without `address`: the one that is most like where we `asked`, else the private one; real servers have
-    given http://host:80 as the private one of https. Never rebuilt by hand.
-    """
-    preferred, other = (
-        (urls.public, urls.private) if config.address == "public" else (urls.private, urls.public)
-    )
-    if config.address is None and _likeness(other, asked) > _likeness(preferred, asked):
-        preferred, other = other, preferred
-    url = preferred or other
-    host = _host(url)
-    if not url or not host or not url.startswith(("http://", "https://")):
-        raise Rejected(f"the server gives no {what} URL")
-    if url.startswith("http://") and not (config.insecure or is_loopback(host)):
-        raise Rejected(
-            f"the server's {what} URL on {host} is http://: "
-            "choose the other one with address, or set insecure = true"
-        )
-    return url
-
-
-def raise_unless_ok(ctx: Context[O2gConfig], what: str, answer: Response) -> None:
-    """Raise what the status asks for."""
-    verdict = judge(answer.status)
-    if verdict is Verdict.OK:
-        return
-    ctx.counters.count("rest_errors")
-    reason = f"{what}: {answer.status} {error_text(answer.body)}".rstrip()
-    if verdict is Verdict.DENIED:
-        raise Denied(reason)
-    if verdict in (Verdict.REFUSED, Verdict.GONE):
-        raise Rejected(reason)
-    retry_after = retry_after_seconds(answer.headers, ctx.clock.now())
-    if verdict is Verdict.SLOW_DOWN:
-        raise RateLimited(reason, retry_after=retry_after)
-    raise Transient(reason, retry_after=retry_after)
-
-
-def _likeness(url: str | None, asked: str) -> int:
-    """Say how much of two URLs is the same: 0 nothing, 1 the host, 2 the port too."""
-    if not url or _host(url) != _host(asked):
-        return 0
-    return 1 + (url.split("/")[:3] == asked.split("/")[:3])
-
-
-def _host(url: str | None) -> str | None:
-    try:
-        return urlsplit(url or "").hostname
-    except ValueError:
-        return None

@@ -25,7 +25,11 @@ class Agents:
         self._known.begin()
 
     def changed(self, data: AgentStateChanged, received: datetime, items: Items, changes: Changes) -> None:
-        """Take the state of an agent, asked for or not."""
+        """Take the state of an agent, asked for or not.
+
+        The last that came counts: nothing on the wire tells a snapshot that was taken before a change from
+        one taken after it.
+        """
         data.agent_state = agent_state(data.state)
         login = data.login_name
         if not login:

@@ -15,6 +15,8 @@ from streamd.redaction import redact, redacted
 
 T = TypeVar("T")
 _LONGEST_TEXT = 200
+# A balancer's "node1" is no secret, and would be cut out of every line of the log.
+_LEAST_SECRET = 12
 _TOKEN = "AlcUserId"  # noqa: S105 - a cookie's name
 # A comma also stands inside dates; only before the next cookie's name and "=" it ends a cookie.
 _BETWEEN_COOKIES = re.compile(r",\s*(?=[^\s;,=]+=)")
@@ -149,7 +151,8 @@ class Cookies:
 
     def _set(self, name: str, value: str) -> None:
         if value:
-            redact(value, passing=True)
+            if len(value) >= _LEAST_SECRET:
+                redact(value, passing=True)
             self._held[name] = value
         else:
             self._held.pop(name, None)

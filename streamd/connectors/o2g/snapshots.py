@@ -162,7 +162,7 @@ class Snapshots:
             except SessionGone:
                 raise
             except (Denied, Rejected) as error:
-                await self._seat.account.keep_alive()  # a session that is gone denies everything
+                await self._seat.account.confirm()
                 answer = Refusal(error.reason)
             except Transient as error:
                 self._worry(topic, f"no snapshot of {package}: {error.reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import NoReturn
 
@@ -13,19 +14,15 @@ import trio
 from streamd.connector import Context, Link, Session
 from streamd.connectors.o2g import agents as agents_
 from streamd.connectors.o2g import calls as calls_
-from streamd.connectors.o2g.account import log_in, look
+from streamd.connectors.o2g.account import log_in
 from streamd.connectors.o2g.agents import Agents
 from streamd.connectors.o2g.calls import Calls
 from streamd.connectors.o2g.config import O2gConfig, packages
 from streamd.connectors.o2g.flow import Flow
 from streamd.connectors.o2g.hosts import Hosts
-from streamd.connectors.o2g.protocol import (
-    DEFAULT_LIFE,
-    Moved,
-    SessionGone,
-    WrongPassword,
-    keepalive_seconds,
-)
+from streamd.connectors.o2g.keeping import keep_alive
+from streamd.connectors.o2g.login import look
+from streamd.connectors.o2g.protocol import Moved, SessionGone, WrongPassword
 from streamd.connectors.o2g.seat import Seat, take_seat
 from streamd.connectors.o2g.selection import follows, select
 from streamd.connectors.o2g.stream import REOPENING, Ended, Stream
@@ -116,7 +113,7 @@ class EventSession:
             with lone_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(herald.run)
-                    nursery.start_soon(self._keep_alive, seat, herald)
+                    nursery.start_soon(keep_alive, self._ctx, seat.account, partial(self._worry, herald))
                     nursery.start_soon(self._follow, seat)
                     nursery.start_soon(self._fail_back, seat)
                     await self._stream_on(herald, seat)
@@ -216,29 +213,8 @@ class EventSession:
 
     # -- beside the channel
 
-    async def _keep_alive(self, seat: Seat, herald: Herald) -> None:
-        """Keep the session, whatever else is sent; raises SessionGone when it is gone."""
-        life = min(seat.account.info.time_to_live or DEFAULT_LIFE, DEFAULT_LIFE)
-        period = wait = keepalive_seconds(seat.account.info.time_to_live)
-        good_at = monotonic()
-        while True:
-            await trio.sleep(wait)
-            wait = period
-            try:
-                await seat.account.keep_alive()
-            except SessionGone:
-                raise
-            except Transient as error:
-                self._ctx.counters.count("keepalives_failed")
-                if monotonic() - good_at > life:
-                    raise SessionGone(f"no keepalive for the session's life: {error.reason}") from error
-                self._worry(herald, f"keepalives fail: {error.reason}")
-                wait = period / 4
-            else:
-                good_at = monotonic()
-                self._worry(herald, None)
-
     def _worry(self, herald: Herald, reason: str | None) -> None:
+        """Say that keepalives fail, or do not any more."""
         settled = self._stream is not None and self._stream.is_complete
         if herald.worry("keepalive", reason) and (reason is not None or settled):
             herald.assess_nowait()

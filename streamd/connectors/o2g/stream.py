@@ -20,7 +20,7 @@ from streamd.connector import Context
 from streamd.connectors.o2g.administration import Maintenance
 from streamd.connectors.o2g.config import O2gConfig
 from streamd.connectors.o2g.flow import Batch, Flow
-from streamd.connectors.o2g.protocol import SessionGone, Silence
+from streamd.connectors.o2g.protocol import Denied, SessionGone, Silence
 from streamd.connectors.o2g.seat import Seat
 from streamd.connectors.o2g.snapshots import Snapshots
 from streamd.errors import Transient
@@ -36,6 +36,7 @@ from streamd.transport.lines import Lines, TooLong
 REOPENING = "channel"
 """The gap of a channel that is opened again at once, beside the link's own."""
 PATIENCE_SECONDS = 2.0  # for a burst; a server that waits longer for its reader may drop it
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 _LINK_EVENT = re.compile(r"On(Cti|Pbx)Link(Down|Up)")
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -158,11 +159,30 @@ class Stream:
             nursery.cancel_scope.cancel()
 
     async def _start_monitoring(self) -> None:
-        """Set up what needs more than the subscription, and leave the former one behind."""
+        """Leave the former subscription behind, and set up what needs more than one: RTI, pilots."""
         await self._seat.drop_former()
-        failed = await self._seat.start_monitoring()
-        if self._herald.worry("monitoring", "; ".join(failed) or None):
-            self._herald.assess_nowait()
+        wait = _FIRST_WAIT
+        while True:
+            failed, passes = await self._monitored()
+            if self._herald.worry("monitoring", failed) and (failed or self.is_complete):
+                self._herald.assess_nowait()
+            if not passes:
+                return
+            await trio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    async def _monitored(self) -> tuple[str | None, bool]:
+        """Say what of the monitoring failed, and whether that passes."""
+        try:
+            failed = await self._seat.start_monitoring()
+        except SessionGone:
+            raise
+        except Denied as error:
+            await self._seat.account.confirm()
+            return error.reason, False
+        except Transient as error:
+            return error.reason, True
+        return "; ".join(failed) or None, False
 
     async def _read(self, response: EndlessResponse, lines: Sequence[bytes | TooLong]) -> None:
         """Read until the server ends the channel; raises Transient when it is lost or silent."""

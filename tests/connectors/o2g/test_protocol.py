@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from streamd.config import PrivacyConfig
-from streamd.connectors.o2g.account import chosen
 from streamd.connectors.o2g.agents import Agents
 from streamd.connectors.o2g.calls import Calls
 from streamd.connectors.o2g.flow import Flow
 from streamd.connectors.o2g.hosts import Hosts
+from streamd.connectors.o2g.login import chosen
 from streamd.connectors.o2g.protocol import Silence, Verdict, judge, keepalive_seconds
 from streamd.connectors.o2g.rest import (
     Cookies,

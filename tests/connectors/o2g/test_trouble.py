@@ -227,6 +227,21 @@ async def test_a_partial_subscription_runs_degraded_and_says_which(system: Any) 
         assert running.events("call.created")
 
 
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [("error-500:rti=1", "live"), ("missing-404:rti", "degraded"), ("forbidden-403:rti", "degraded")],
+)
+async def test_indicators_that_cannot_be_had_stop_nothing_else(system: Any, fault: str, state: str) -> None:
+    selectors = [Selector(["telephony"], "all"), Selector(["rti"])]
+    async with system(options(fault), selectors=selectors) as (_simulator, running):
+        await running.until(lambda: running.moments().count("snapshot_completed") == 1)
+        await running.until_state(state)
+        await running.until(lambda: running.events("call.created"))
+        assert "lost" not in running.moments()
+        if state == "live":
+            await running.until(lambda: running.events("o2g.queue_rti_changed"))
+
+
 async def test_a_wrong_password_is_tried_once(system: Any) -> None:
     async with system(options("account-locks=3"), password=Secret("wrong-password")) as (simulator, running):
         await running.until_state("refused")
