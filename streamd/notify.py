@@ -118,7 +118,6 @@ class Notifier:
                 self._failed = True
                 log.warning("notify_failed", reason=error.strerror)
 
-
     def _send_datagram(self, message: bytes) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             sender.sendto(message, self._address)
@@ -126,7 +125,7 @@ class Notifier:
 
 def describe(daemon: Daemon) -> str:
     """Sum up the connectors in one line, the unwell ones by name, and Kafka where it is away."""
-    statuses = {name: runtime.status for name, runtime in daemon.runtimes.items()}
+    statuses = {name: runtime.status for name, runtime in daemon.fleet.runtimes.items()}
     live = sum(status.state == "live" for status in statuses.values())
     parts = [f"{live} of {len(statuses)} connectors live"]
     if daemon.stopping.is_set():
