@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 import trio
 
@@ -104,3 +105,33 @@ class Lane:
         """Let go of the cached rows; nobody takes from this lane any more."""
         self._count(-self._cached_bytes)
         self._cached.clear()
+
+
+class Lanes:
+    """The lanes of all partitions. `newest`: the id of the last row there is."""
+
+    def __init__(self, store: Store, cache_bytes: int, newest: int) -> None:
+        self._store = store
+        self.cache = Cache(cache_bytes)
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._open(store.lanes(), newest)
+
+    def _open(self, sizes: Iterable[LaneSize], newest: int) -> None:
+        for size in sizes:
+            self._lanes[size.topic, size.partition] = Lane(size, self._store, self.cache, newest)
+
+    def of(self, topic: str, partition: int) -> Lane:
+        """Give the lane of one partition."""
+        if (topic, partition) not in self._lanes:
+            self._open([LaneSize(topic, partition, 0)], 0)
+        return self._lanes[topic, partition]
+
+    def begin_again(self, topic: str, sizes: Iterable[LaneSize], newest: int) -> None:
+        """Exchange the lanes of a topic for what the file has of it now."""
+        for known in [known for known in self._lanes if known[0] == topic]:
+            self._lanes.pop(known).drop()
+        self._open(sizes, newest)
+
+    def topics(self) -> set[str]:
+        """Give the topics for which anything waits, or has waited."""
+        return {topic for topic, _ in self._lanes}

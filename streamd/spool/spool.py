@@ -19,9 +19,9 @@ from streamd.model import CORE_STREAMS, DEAD_LETTER, Event, Origin, State
 from streamd.spool.accounts import Accounts, Usage
 from streamd.spool.assembly import Handover
 from streamd.spool.directory import Ballast
-from streamd.spool.lanes import Cache, Lane
+from streamd.spool.lanes import Lane, Lanes
 from streamd.spool.proofs import Proof, Proofs
-from streamd.spool.rows import LaneSize, Row
+from streamd.spool.rows import Row
 from streamd.spool.sqlite import SpoolDiskFull
 from streamd.spool.store import Numbers, Store
 from streamd.spool.thread import WriterThread
@@ -73,8 +73,7 @@ class Spool:
         self._proofs = Proofs(store.alive(), clock)
         self._ballast = Ballast(store.path.parent)
         self._ballast.reserve()
-        self._cache = Cache(cache_bytes)
-        self._lanes = {(size.topic, size.partition): self._open_lane(size) for size in store.lanes()}
+        self._lanes = Lanes(store, cache_bytes, self._accounts.last_row)
 
     # -- accepting
 
@@ -229,7 +228,7 @@ class Spool:
         del self._acknowledged[: len(leaving)]
         self._accounts.leave(leaving)
         for row in written.rows:
-            self.lane(row.topic, row.partition).put(row)
+            self._lanes.of(row.topic, row.partition).put(row)
         for call in calls:
             call.committed = call.error is None
             call.done.set()
@@ -261,25 +260,16 @@ class Spool:
             return None
         if moved.last_row != last_row:
             self._accounts.count_anew(moved.usage, moved.last_row)
-        for known in [known for known in self._lanes if known[0] == topic]:
-            self._lanes.pop(known).drop()
-        for size in moved.lanes:
-            self._lanes[topic, size.partition] = self._open_lane(size)
+        self._lanes.begin_again(topic, moved.lanes, moved.last_row)
         return moved
 
     def lane(self, topic: str, partition: int) -> Lane:
         """Give what waits for one partition."""
-        lane = self._lanes.get((topic, partition))
-        if lane is None:
-            lane = self._lanes[topic, partition] = self._open_lane(LaneSize(topic, partition, 0))
-        return lane
-
-    def _open_lane(self, size: LaneSize) -> Lane:
-        return Lane(size, self._store, self._cache, self._accounts.last_row)
+        return self._lanes.of(topic, partition)
 
     def topics(self) -> set[str]:
         """Give the topics for which anything waits."""
-        return {topic for topic, _ in self._lanes}
+        return self._lanes.topics()
 
     # -- looking
 

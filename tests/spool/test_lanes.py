@@ -138,7 +138,7 @@ async def _live(rig: Rig, steps: list[tuple[str, int, int]], cache_bytes: int) -
                 await life.reader.take(spool, partition, True)
         await spool.flush()
         assert life.reader.read == life.put
-        assert (usage.rows, usage.bytes, usage.events, spool._cache.used) == (0, 0, 0, 0)
+        assert (usage.rows, usage.bytes, usage.events, spool._lanes.cache.used) == (0, 0, 0, 0)
     rig.close()
 
 
