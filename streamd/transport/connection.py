@@ -16,6 +16,8 @@ _RECEIVE_BYTES = 65_536
 _REFUSAL_SECONDS = 2.0
 _EVENTS_A_TURN = 64  # of a body that is already here, before other tasks have their turn: 1 ms
 
+_UNREAD = (h11.SEND_BODY, h11.ERROR)  # the client's states in which it may have more to send
+
 
 class Limits(Struct, frozen=True):
     """The bounds of a server. `max_body_bytes` are those on the wire."""
@@ -82,11 +84,14 @@ class Connection:
             response = await self._answer(head, deadline)
             if not await self._deliver(head, response):
                 return False
-            status = response.status
+            status = int(response.status)
         except ClientLeft:
             return False
         finally:
             self._service.answered(head, status)
+        if self._http.their_state in _UNREAD:
+            with trio.move_on_after(_REFUSAL_SECONDS):
+                await self._linger()
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _read_head(self) -> Request | HTTPStatus:
@@ -122,9 +127,6 @@ class Connection:
                 self._service.crashed(head, error)  # a header or status that HTTP does not allow
                 return False
             await self._stream.send_all(data)
-        if not whole:
-            with trio.move_on_after(_REFUSAL_SECONDS):
-                await self._linger()
         return not sending.cancelled_caught
 
     def _finish_nowait(self) -> bool:
@@ -138,7 +140,7 @@ class Connection:
                 return False
             if not isinstance(event, h11.Event):
                 return False
-        return self._http.their_state not in (h11.SEND_BODY, h11.ERROR)
+        return self._http.their_state not in _UNREAD
 
     async def next_body_event(self) -> h11.Event | HTTPStatus:
         """Give what comes next of a body; raises ClientLeft."""
