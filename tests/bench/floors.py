@@ -24,7 +24,7 @@ import trio
 from aiokafka import AIOKafkaProducer
 
 from streamd.cloudevents import Envelope
-from streamd.connectors.avaya.catalogue import Typing
+from streamd.connectors.avaya.measure_types import Typing
 from streamd.connectors.avaya.normalise import KeyTexts, normalise
 from streamd.connectors.avaya.wire import MeasureMessage, authentication, decode
 from streamd.model import Origin, Record
@@ -179,11 +179,15 @@ def _records() -> list[Record]:
 
 
 def main() -> None:
-    what, *arguments = sys.argv[1:]
-    if what == "engine":
-        trio.run(read_and_decode, *arguments)
-    else:
-        asyncio.run({"script": plain_script, "batches": send_batches}[what](*arguments))
+    match sys.argv[1:]:
+        case ["engine", engine, url]:
+            trio.run(read_and_decode, engine, url)
+        case ["script", servers, topic, url]:
+            asyncio.run(plain_script(servers, topic, url))
+        case ["batches", servers, topic]:
+            asyncio.run(send_batches(servers, topic))
+        case unknown:
+            sys.exit(f"not known: {unknown}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,18 +29,26 @@ class Topics:
         self._admin = cluster.admin()
 
     def records(self, topic: str) -> int:
-        """Give the records that were ever appended to all partitions of a topic, 0 while there is none."""
+        """Give the records that were ever appended to all partitions of a topic, 0 while there is none.
+
+        Waits, at most 30 s, while a partition has no leader: a frozen broker's are elected anew.
+        """
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self._count(topic)
+            except KafkaException as refused:
+                if refused.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
+
+    def _count(self, topic: str) -> int:
         known = self._admin.list_topics(timeout=10).topics
         if topic not in known:
             return 0
         latest = {TopicPartition(topic, number): OffsetSpec.latest() for number in known[topic].partitions}
-        while True:
-            futures = self._admin.list_offsets(latest, request_timeout=10).values()
-            try:
-                return sum(future.result().offset for future in futures)
-            except KafkaException as refused:
-                if refused.args[0].code() not in _PASSING:
-                    raise
+        futures = self._admin.list_offsets(latest, request_timeout=10).values()
+        return sum(future.result().offset for future in futures)
 
 
 @contextmanager

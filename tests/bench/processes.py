@@ -17,6 +17,7 @@ class Child:
     """A module of this bench in a process of its own, which speaks lines of JSON; `hello` is its first."""
 
     def __init__(self, module: str, *arguments: object) -> None:
+        self._name = f"{module} {arguments}"
         command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT
@@ -39,7 +40,7 @@ class Child:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args} has ended: {self._process.wait()}")
+            raise RuntimeError(f"{self._name} has ended: {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

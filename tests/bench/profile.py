@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 from tests.bench.daemon import STATEFUL, STATELESS, open_daemon
@@ -66,7 +66,7 @@ def _read(path: Path) -> Stacks:
 
 
 def _print(stacks: Stacks, messages: int, lines: int) -> None:
-    own, whole, by_line = Counter[str](), Counter[str](), Counter[str]()
+    own, whole, by_line = (defaultdict[str, float](float) for _ in range(3))
     for stack, spent in stacks:
         thread = stack[0].split(" ")[0]
         functions = [label.rpartition(":")[0] for label in stack[1:]]
@@ -76,7 +76,7 @@ def _print(stacks: Stacks, messages: int, lines: int) -> None:
             whole[f"{function} [{thread}]"] += spent
     for title, counts in (("with all it calls", whole), ("itself", own), ("by line", by_line)):
         print(f"\nCPU µs a message, {title}:")
-        for label, spent in counts.most_common(lines):
+        for label, spent in sorted(counts.items(), key=lambda item: -item[1])[:lines]:
             print(f"  {spent / messages:7.2f}  {label}")
 
 

@@ -147,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _subscription(self) -> dict[str, Any]:
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         return {
             "subscriptionId": _SUBSCRIPTION,
             "expiresIn": _LIFE_SECONDS,
