@@ -24,7 +24,7 @@ from streamd.events import (
 )
 from streamd.gaps import PREFIX, Gaps
 from streamd.ingress.claims import Claims
-from streamd.link import SessionLink, part_with_strangers
+from streamd.link import SessionLink, part_with_strangers, tell
 from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
 from streamd.session import keep
 from streamd.spool.spool import Spool, SpoolClosed
@@ -153,7 +153,7 @@ class Runtime:
         self.status.set(None, state, reason, self.clock.now())
         data = LifeCycleData(state, None, reason)
         action: LifeCycle = "parked" if state == "parked" else "lost"
-        await self.append_own([Event(CONNECTORS, "", life_cycle_type(action), data, self.clock.now())])
+        await tell(self, [Event(CONNECTORS, "", life_cycle_type(action), data, self.clock.now())])
 
     # -- progress
 
@@ -176,11 +176,12 @@ class Runtime:
         self.status.complete_through = self.spool.complete_through(self.origin.connector)
         data = self.progress()
         now = self.clock.now()
-        await self.append_own(
+        await tell(
+            self,
             [
                 Event(CONNECTORS, "", PROGRESS, data, now, subject=self.origin.connector),
                 State(CONNECTORS_STATE, CONNECTORS, "", PROGRESS, data, now, subject=self.origin.connector),
-            ]
+            ],
         )
 
     def progress(self) -> ProgressData:

@@ -141,6 +141,7 @@ def obstacles(daemon: Daemon) -> list[str]:
     """Say what keeps the daemon from being ready; a vendor or Kafka that is down does not."""
     reasons = {
         "the spool accepts nothing: the disk is full": daemon.spool.disk_full,
+        "the spool accepts nothing: another process has its file locked": daemon.spool.locked,
         "the spool accepts nothing: it is closed": daemon.spool.closed,
         "streamd is stopping": daemon.stopping.is_set(),
     }

@@ -1112,7 +1112,7 @@ async def test_an_export_has_the_fields_that_were_pushed_in_other_bytes() -> Non
         {"hours": 0},
         {"hours": 49, "hours_ago": 60},
         {"hours": -1},
-        {"hours_ago": 2.5},
+        {"hours_ago": 2},
         {"from_date": "yesterday"},
         {"to_date": None},
         {"types": []},
