@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from streamd.errors import BadRecord
 from streamd.events import DEAD_LETTER_WRITTEN, AcceptedEvent, DeadLetterData
 from streamd.model import DEAD_LETTER, Event, Record
+from streamd.redaction import redacted, redacted_bytes
 
 MOST_BYTES = 256 * 1024
 
@@ -86,13 +87,14 @@ def _is_structured(record: Record) -> bool:
 
 
 def _data(reason: str, origin: str, payload: bytes, withheld: bool) -> DeadLetterData:
+    kept = redacted_bytes(payload)
     return DeadLetterData(
-        reason=reason,
+        reason=redacted(reason),
         origin=origin,
         payload_bytes=len(payload),
         payload_sha256=hashlib.sha256(payload).hexdigest(),
-        payload_base64=None if withheld else base64.b64encode(payload[:MOST_BYTES]).decode(),
-        truncated=len(payload) > MOST_BYTES and not withheld,
+        payload_base64=None if withheld else base64.b64encode(kept[:MOST_BYTES]).decode(),
+        truncated=len(kept) > MOST_BYTES and not withheld,
         withheld=withheld,
     )
 

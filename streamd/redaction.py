@@ -56,6 +56,13 @@ def redacted(text: str) -> str:
     return text
 
 
+def redacted_bytes(data: bytes) -> bytes:
+    """Give what came from outside with known secrets as stars: a vendor may send back what it was sent."""
+    for secret in _known:
+        data = data.replace(secret.encode(), STARS.encode())
+    return data
+
+
 def _hide(found: re.Match[str]) -> str:
     return (found["parameter"] or found["scheme"] or "") + STARS
 

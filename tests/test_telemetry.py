@@ -18,7 +18,7 @@ from streamd.config import KafkaConfig, Secret
 from streamd.liblog import ALLOWED, WITHIN_SECONDS, LibraryHandler, Ration
 from streamd.logpipe import LogPipe
 from streamd.metrics import Metrics
-from streamd.redaction import cleaned, redact, redacted
+from streamd.redaction import cleaned, redact, redacted, redacted_bytes
 from streamd.telemetry import configure, logger, noteworthy
 
 
@@ -192,6 +192,11 @@ def test_a_line_that_journald_would_cut_is_replaced_by_a_short_one(output: Outpu
     [line] = output.lines()
     assert (line["event"], line["connector"]) == ("long", "paris")
     assert line["truncated"] > 48_000
+
+
+def test_a_known_secret_is_stars_in_bytes_too_whatever_else_they_are() -> None:
+    redact("secret-among-bytes")
+    assert redacted_bytes(b"\xff secret-among-bytes \x00") == b"\xff *** \x00"
 
 
 def test_a_passing_token_is_forgotten_after_many_others() -> None:

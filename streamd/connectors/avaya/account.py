@@ -32,6 +32,7 @@ from streamd.transport.tokens import TokenCache
 
 # All producers ask for tokens, each in its own time: a refusal is one for all, so that no account is locked.
 ONE_REFUSAL_SECONDS = 300.0
+MOST_SAID = 200  # characters of a problem's text
 _PAGE, _MOST_PAGES = 25, 40
 Parameters = Mapping[str, str]
 
@@ -206,7 +207,9 @@ class Account:
             raise
         self.refusal = None
         token = read_token(answer.body)
-        redact(token.access_token, passing=True)
+        for text in (token.access_token, token.refresh_token):
+            if isinstance(text, str):
+                redact(text, passing=True)
         self.generation += 1
         self._token_expires_at = asked_at + token.expires_in
         return token.access_token, token.expires_in
@@ -215,7 +218,7 @@ class Account:
         if verdict is Verdict.OK:
             self._limiter.accepted(priority)
             return
-        said = redacted(problem_text(answer.body))
+        said = redacted(problem_text(answer.body))[-MOST_SAID:]  # cut last: half a token is too much of it
         reason = f"{what}: {answer.status} {said}".rstrip()
         self._counters.count("rest_errors")
         if verdict is Verdict.REFUSED:

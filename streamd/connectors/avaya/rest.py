@@ -16,10 +16,11 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Token(Struct):
-    """What the token endpoint gives; every other field is optional and not needed."""
+    """What the token endpoint gives; every other field is optional. The refresh token is not used."""
 
     access_token: str
     expires_in: float
+    refresh_token: Any = None
 
 
 class Transport(Struct, frozen=True, rename="camel"):
@@ -109,7 +110,7 @@ def read_body(decode: Callable[[bytes], T], body: bytes, what: str) -> T:
 
 
 def problem_text(body: bytes) -> str:
-    """Give what a problem body says, short: detail or title, and the codes of violations, which are stable.
+    """Give what a problem body says: the codes of violations, which are stable, and detail or title.
 
     A body may also be a gateway's HTML: then there is nothing to say.
     """
@@ -119,7 +120,7 @@ def problem_text(body: bytes) -> str:
         return ""
     text = next((part for part in (problem.detail, problem.title) if isinstance(part, str)), "")
     codes = _violation_codes(problem.violations)
-    return f"{codes}{text}"[-200:]
+    return f"{codes}{text}"
 
 
 def _violation_codes(violations: Any) -> str:
