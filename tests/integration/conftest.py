@@ -31,8 +31,11 @@ class Site:
         for topic in VENDOR_TOPICS + CORE_TOPICS:
             self.kafka.create_topic(f"{self.prefix}.{topic}", 6)
 
-    def daemon(self, connectors: str, more: str = "") -> DaemonProcess:
-        daemon = DaemonProcess(self._directory, connectors, self.kafka.bootstrap_servers, self.prefix, more)
+    def daemon(
+        self, connectors: str, more: str = "", bootstrap_servers: list[str] | None = None
+    ) -> DaemonProcess:
+        servers = bootstrap_servers or self.kafka.bootstrap_servers
+        daemon = DaemonProcess(self._directory, connectors, servers, self.prefix, more)
         self._daemons.append(daemon)
         return daemon
 
@@ -52,3 +55,17 @@ def site(kafka: Any, tmp_path: Path, consume_all: Callable[..., Any]) -> Iterato
     site = Site(kafka, tmp_path, consume_all)
     yield site
     site.close()
+
+
+@pytest.fixture
+def own_site(tmp_path: Path, consume_all: Callable[..., Any]) -> Iterator[Callable[[Any], Site]]:
+    """Yield a function that opens a site on a Kafka of the test's own."""
+    sites: list[Site] = []
+
+    def open_one(kafka: Any) -> Site:
+        sites.append(Site(kafka, tmp_path, consume_all))
+        return sites[-1]
+
+    yield open_one
+    for site in sites:
+        site.close()
