@@ -36,11 +36,12 @@ _FIRST = ("timestamp", "level", "event")
 
 
 class Logging:
-    """The configured log; `close` writes what is queued and lets the libraries' loggers go."""
+    """The configured log; `close` writes what is queued and puts back how it was before."""
 
-    def __init__(self, pipe: LogPipe, handler: logging.Handler) -> None:
+    def __init__(self, pipe: LogPipe, handler: logging.Handler, before: dict[str, Any]) -> None:
         self._pipe = pipe
         self._handler = handler
+        self._before = before
 
     @property
     def dropped(self) -> int:
@@ -55,6 +56,7 @@ class Logging:
         """Write what is left within two seconds."""
         atexit.unregister(self.close)
         logging.getLogger().removeHandler(self._handler)
+        structlog.configure(**self._before)
         self._pipe.close()
 
     def __enter__(self) -> Logging:
@@ -77,6 +79,7 @@ def configure(*, descriptor: int = 1, text: bool | None = None, level: Threshold
     chain = _chain(as_text=render is _text)
     pipe = LogPipe(descriptor, lambda count: render(_about_drops(chain, count)))
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    before = structlog.get_config()
     structlog.configure(
         processors=[*chain, lambda log, method, event: render(event)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -86,7 +89,7 @@ def configure(*, descriptor: int = 1, text: bool | None = None, level: Threshold
     )
     handler = LibraryHandler(lambda event: pipe.put(render(_processed(chain, event))), threshold)
     handler.install()
-    configured = Logging(pipe, handler)
+    configured = Logging(pipe, handler, before)
     atexit.register(configured.close)
     return configured
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -272,3 +273,10 @@ def test_two_sets_of_metrics_do_not_meet() -> None:
 def test_a_counter_with_a_name_that_prometheus_refuses_is_a_bug_at_once() -> None:
     with pytest.raises(ValueError, match="snake_case"):
         Metrics().for_connector("paris", "avaya").count("not-a-name")
+
+
+def test_a_closed_log_leaves_the_configuration_as_it_was() -> None:
+    before = structlog.get_config()
+    with configure(descriptor=2, level="critical"):
+        assert structlog.get_config() != before
+    assert structlog.get_config() == before
