@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from streamd.errors import SpoolUnusable
@@ -93,6 +94,9 @@ class Store:
             self._writer = stack.enter_context(closing(connect(self.path)))
             self._writer.execute("PRAGMA journal_mode=WAL")
             self._writer.execute("PRAGMA synchronous=FULL")
+            # Debian builds SQLite to overwrite what is deleted: each row would be written twice, and freeing
+            # a full disk would need as much room as it frees.
+            self._writer.execute("PRAGMA secure_delete=OFF")
             self._writer.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             self._writer.execute("PRAGMA journal_size_limit=67108864")
             self._writer.execute(f"PRAGMA max_page_count={(max_bytes + max_bytes // 4 + _ROOM) // _PAGE}")
@@ -164,7 +168,9 @@ class Store:
                 self._know(topic, partitions)
 
     def _delete(self, rows: Iterable[int]) -> None:
-        self._writer.executemany("DELETE FROM rows WHERE id=?", ((row,) for row in rows))
+        # One statement: executemany gives the GIL up for each row, 867 of which took 633 ms under load.
+        query = "DELETE FROM rows WHERE id IN (SELECT value FROM json_each(?))"
+        self._writer.execute(query, (msgspec.json.encode(list(rows)).decode(),))
 
     def _change(self, changes: Mapping[tuple[str, str], bytes | None]) -> None:
         for (connector, name), value in changes.items():
