@@ -19,8 +19,9 @@ from streamd.instant import Instant
 from streamd.model import Event, State, Stream
 
 MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
-# Of one append: until its commit is done, all its records stand in memory several times over.
-MOST_AT_ONCE = 2_000
+# Of one append: until its commit is done, all its records stand in memory several times over. But so many
+# that slow commits keep up with a busy socket: while a backlog drains, 2,000 items may take 200 ms.
+MOST_AT_ONCE = 5_000
 _KIND = "overflow"
 _FLUSH_SECONDS = 2.0
 # From one append to the next. Each is a commit, and a Kafka batch for every partition that it reaches:
@@ -103,15 +104,25 @@ class Intake:
         """Count what was dropped in the hole that is not closed yet."""
         return self._hole.count if self._hole else 0
 
-    def put_nowait(self, items: Sequence[Item], changes: Mapping[str, bytes | None], at: datetime) -> None:
-        """Take what was received at `at`; never waits, never refuses."""
+    def put_nowait(
+        self,
+        items: Sequence[Item],
+        changes: Mapping[str, bytes | None],
+        at: datetime,
+        sent_after: datetime | None = None,
+    ) -> None:
+        """Take what was received at `at`; never waits, never refuses.
+
+        `sent_after`: all that the vendor sent before it was put here already, where that is known. What was
+        slow to be read was sent long before it was received, and a gap has to begin before that.
+        """
         if not items and not changes:
             return
         if self._waiting < self._most:
             self._enqueue(_Put(items, changes, self._instant(at)))
             self._kept_until = at
         else:
-            self._drop(items, at)
+            self._drop(items, at, sent_after)
             self._held_changes.update(changes)
         if self._idle.is_set():
             self._idle = trio.Event()
@@ -125,7 +136,7 @@ class Intake:
         self._puts.append(put)
         self._waiting += len(put.items)
 
-    def _drop(self, items: Sequence[Item], at: datetime) -> None:
+    def _drop(self, items: Sequence[Item], at: datetime, sent_after: datetime | None) -> None:
         """Keep the states, the latest of each key; there is room for nothing else."""
         received = self._instant(at)
         if self._held_at is None or received.monotonic < self._held_at.monotonic:
@@ -138,7 +149,8 @@ class Intake:
                 self._held[item.stream, item.key] = item
         if events:
             if self._hole is None:
-                self._hole = _Hole(self._instant(min(self._kept_until or at, at) - self._underway))
+                since = min(self._kept_until or at, at) - self._underway
+                self._hole = _Hole(self._instant(min(sent_after or since, since)))
                 self._overflowed.set()
             self._hole.drop(events, at)
             self._ctx.counters.count("dropped_events", events)

@@ -143,16 +143,18 @@ async def test_no_append_brings_much_more_than_fits_into_memory_several_times_ov
             sizes.append(len(items))
             await self._ctx.append(items, changes)
 
-    async with bench(rig, 10_000) as on, trio.open_nursery() as session:
-        on.intake = Intake(Measured(on.runtime), on.link)
-        for number in range(0, 7000, 7):
-            on.put(*map(event, range(number, number + 7)), at=at(number))
+    total = 3 * MOST_AT_ONCE + MOST_AT_ONCE // 2
+    async with bench(rig, total) as on, trio.open_nursery() as session:
+        on.intake = Intake(Measured(on.runtime), on.link, total + 1)
+        for number in range(0, total, 10):
+            on.put(*map(event, range(number, number + 10)), at=at(number))
         session.start_soon(on.intake.run)
-        await eventually(lambda: len(on.committed()) > 3 * MOST_AT_ONCE)  # no beat between: the clock stands
+        # No beat between: the clock stands.
+        await eventually(lambda: len(on.committed()) >= 3 * MOST_AT_ONCE)
         mock_clock.jump(BEAT_SECONDS)
-        await eventually(lambda: len(on.committed()) == 7000)
-        assert max(sizes) < MOST_AT_ONCE + 7
-        assert on.committed() == list(range(7000))
+        await eventually(lambda: len(on.committed()) == total)
+        assert max(sizes) < MOST_AT_ONCE + 10
+        assert on.committed() == list(range(total))
         session.cancel_scope.cancel()
 
 
@@ -407,3 +409,16 @@ async def test_what_is_not_committed_was_sent_before_it_was_received(
         for number in range(2):
             intake.put_nowait([event(number)], {}, at(number))
         assert intake.proof(LATER) == at(-UNDERWAY_SECONDS)
+
+
+async def test_a_hole_begins_before_what_was_sent_long_before_it_was_received(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    async with bench(rig, 1) as on, trio.open_nursery() as session:
+        on.intake.put_nowait([event(0)], {}, at(10))
+        on.intake.put_nowait([event(1)], {}, at(11), sent_after=at(3))
+        session.start_soon(on.intake.run)
+        await eventually(lambda: len(gaps(rig)) == 2)
+        assert {gap["from"] for _, gap in gaps(rig)} == {_latest_gaps(rig)[0]["from"]}
+        assert parsed(_latest_gaps(rig)[0]["from"]) == at(3)
+        session.cancel_scope.cancel()
