@@ -28,7 +28,7 @@ def gaps(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def undeclared(
-    sent: Sequence[LogEntry], measures: Iterable[dict[str, Any]], holes: Iterable[Mapping[str, Any]]
+    sent: Sequence[LogEntry], measures: Iterable[dict[str, Any]], holes: Sequence[Mapping[str, Any]]
 ) -> list[LogEntry]:
     """Give the messages that are neither on Kafka nor inside a declared gap."""
     arrived: dict[tuple[Any, ...], int] = defaultdict(int)
@@ -37,11 +37,14 @@ def undeclared(
         if data.get("reason") is None:
             arrived[_identity(data)] += 1
     missing = []
-    for entry in reversed(sent):  # the last sending of the same content is the one that must have arrived
+    # Of the same content sent several times, those in a gap may have arrived and need not have.
+    for entry in sent:
+        if any(_covers(hole, entry) for hole in holes):
+            continue
         key = (entry.producer, tuple(sorted(dict(entry.keys).items())), entry.event_action, entry.marker)
         if arrived[key]:
             arrived[key] -= 1
-        elif not any(_covers(hole, entry) for hole in holes):
+        else:
             missing.append(entry)
     return missing
 

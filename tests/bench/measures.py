@@ -246,7 +246,7 @@ def _measure_drain(plan: Plan, part: str, bench: Bench) -> None:
     looks = [bench.counts()]
     begun = looks[0].at
     rss = [bench.resident_mib()]
-    while looks[-1].sent - looks[-1].events > STEADY * _LAG_SECONDS:
+    while looks[-1].sent - looks[-1].events - bench.dropped() > STEADY * _LAG_SECONDS:
         time.sleep(0.25)
         looks.append(bench.counts())
         rss.append(bench.resident_mib())

@@ -57,7 +57,9 @@ def complete(topics: Topics, sent: Sequence[Any], *, epochs: int = 1) -> None:
     """Assert that nothing is missing without a word, by what was sent and by the numbers."""
     measures = judge.events(topics[MEASURES])
     numbered = measures + judge.events(topics["streamd.connectors"])
-    assert judge.undeclared(sent, measures, judge.gaps(topics["streamd.gaps"])) == []
+    holes = judge.gaps(topics["streamd.gaps"])
+    lost = [(entry.sent_at, entry.keys) for entry in judge.undeclared(sent, measures, holes)]
+    assert lost == [], judge.spans(holes)
     assert judge.missing_numbers(numbered) == {}
     assert judge.contradictions(numbered) == []
     assert len({event["epoch"] for event in numbered}) == epochs
