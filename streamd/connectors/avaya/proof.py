@@ -22,6 +22,8 @@ class Proof:
 
     def __init__(self, began: datetime) -> None:
         """Prove nothing yet of a connection that began at `began`."""
+        self.put_through = began
+        """All that the server handed over before this was put into the intake."""
         self._put_by = began
         self._coming: deque[tuple[datetime, float]] = deque()
         self._uncommitted: deque[tuple[datetime, datetime]] = deque()
@@ -56,6 +58,7 @@ class Proof:
         return self._through
 
     def _wait(self, instant: datetime) -> None:
+        self.put_through = max(self.put_through, instant)
         if len(self._uncommitted) == _MOST:
             self._uncommitted.pop()
         self._uncommitted.append((instant, self._put_by))

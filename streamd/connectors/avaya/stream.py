@@ -135,7 +135,7 @@ class Stream:
     def _take(self, frames: list[bytes]) -> None:
         received = self._ctx.clock.now()
         batch = self._flow.read(frames, received, self._snapshot, monotonic())
-        self._intake.put_nowait(batch.items, batch.changes, received)
+        self._intake.put_nowait(batch.items, batch.changes, received, self._proof.put_through)
         self._proof.on_put(received)
         self._pace.note(received, len(batch.items))
         self._ctx.counters.count("messages", batch.messages)
