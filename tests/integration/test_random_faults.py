@@ -303,15 +303,7 @@ def accepted(store: Store) -> dict[str, list[Record]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(n, marks=pytest.mark.xfail(reason="open defect: seeds 25-49 fail, see issue 3"))
-        if n == 1
-        else n
-        for n in range(ROUNDS)
-    ],
-)
+@pytest.mark.parametrize("number", range(ROUNDS))
 async def test_after_random_faults_the_state_is_the_truth_and_nothing_is_missing_without_a_word(
     tmp_path: Path, number: int
 ) -> None:

@@ -28,6 +28,7 @@ from trio_websocket import (
 from streamd.errors import ConfigError
 from streamd.simulators.avaya import FAULTS, AvayaOptions, AvayaSimulator, digest, open_avaya_simulator
 from streamd.simulators.avaya.oddities import ODDITIES
+from streamd.simulators.avaya.wire import Envelope, array_frames
 
 AGENTS, QUEUES = "Agent_itd_1.0.0", "Queue_itd_1.0.0"
 TOKEN = "/api/auth/v1/ABCDEF/protocol/openid-connect/token"
@@ -697,6 +698,17 @@ async def test_fragments_and_arrays_carry_the_same_messages() -> None:
         client.simulator.set_faults("array-frames")
         async with streaming(client, QUEUES) as socket:
             assert len(json.loads(await socket.get_message())) == 8
+
+
+def test_a_message_that_is_no_json_spoils_no_array() -> None:
+    envelope = Envelope("ABCDEF", "IXCC_1.0.0", QUEUES, (("queueId", "q-1"),))
+    live = envelope.live({"Offered": "1"})
+    [bad] = ODDITIES["bad-json"](None, live, b"}")
+    payloads = array_frames([live, live, bad, live])[1::2]
+    assert [json.loads(payloads[0]), json.loads(payloads[2])] == [
+        [json.loads(live.payload)] * n for n in (2, 1)
+    ]
+    assert payloads[1] == bad.payload
 
 
 async def test_keys_vanish_without_a_delete_while_the_client_is_away() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -121,11 +122,19 @@ def fragmented_frames(messages: Iterable[Message]) -> list[bytes]:
 
 
 def array_frames(messages: Sequence[Message], size: int = 20) -> list[bytes]:
-    """Return up to `size` messages as one JSON array per frame (section 8)."""
+    """Return up to `size` messages as one JSON array per frame (section 8).
+
+    What has no keys may be no JSON either: it comes alone, for its neighbours count as sent.
+    """
     parts: list[bytes] = []
-    for start in range(0, len(messages), size):
-        payload = b"[" + b",".join(message.payload for message in messages[start : start + size]) + b"]"
-        parts += (_frame_head(_FIN | _TEXT, len(payload)), payload)
+    for has_keys, run in groupby(messages, lambda message: bool(message.keys)):
+        alike = list(run)
+        if not has_keys:
+            parts += frames(alike)
+            continue
+        for start in range(0, len(alike), size):
+            payload = b"[" + b",".join(message.payload for message in alike[start : start + size]) + b"]"
+            parts += (_frame_head(_FIN | _TEXT, len(payload)), payload)
     return parts
 
 
