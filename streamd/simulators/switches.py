@@ -17,7 +17,8 @@ class Switch(Struct, frozen=True):
     """One switch: its row and mark in the vendor's contract, and the value it has when none is written.
 
     `choice` names a question to which several switches are answers (one at a time); the answer that holds
-    when none is written is `default`. `parts` are what it can be narrowed to.
+    when none is written is `default`. `parts` are what it can be narrowed to, `spared` those of them that it
+    strikes only when it is narrowed to them.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Switch(Struct, frozen=True):
     choice: str = ""
     default: bool = False
     parts: Sequence[str] = ()
+    spared: Sequence[str] = ()
 
     def describe(self) -> str:
         value = "" if self.value is None else f" [={self.value:g}]"
@@ -77,7 +79,7 @@ class Switches:
         assert name in self._known, name
         for key in ((name, part), (name, "")):
             on = self._on.get(key)
-            if on is not None and on.left > 0:
+            if on is not None and on.left > 0 and (on.part or part not in on.switch.spared):
                 on.left -= 1
                 return True
         return False

@@ -1,46 +1,20 @@
-"""Name every undocumented choice and every fault of the simulator, and say which are on.
+"""Name every undocumented choice and every fault of the simulator.
 
-A switch is written ``name`` or ``name=value``; one that fails REST calls also ``name:operation`` and
-``name:operation=count``. Rows are those of vendors/avaya.md section 5, marks its marks: S the seed,
-P a public source, I inferred.
+Rows are those of vendors/avaya.md section 5, marks its marks: S the seed, P a public source, I inferred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
-
-from streamd.errors import ConfigError, Problem
+from streamd.simulators.switches import Switch, Switches
 
 # The REST operations that a switch can be narrowed to with `name:operation`.
 OPERATIONS = ("token", "producers", "create", "list", "get", "delete", "renew")
 
 
-class Switch(Struct, frozen=True):
-    """One switch: its row and mark in section 5, and the value it has when none is written.
-
-    `choice` names a question to which several switches are answers (one at a time); the answer that holds
-    when none is written is `default`. `rest` marks what can be narrowed to an operation and counted.
-    """
-
-    name: str
-    row: int
-    mark: str
-    text: str
-    value: float | None = None
-    choice: str = ""
-    default: bool = False
-    rest: bool = False
-
-    def describe(self) -> str:
-        value = "" if self.value is None else f" [={self.value:g}]"
-        default = " (the default)" if self.default else ""
-        return f"row {self.row}, {self.mark}: {self.text}{default}{value}"
-
-
 def _rest(name: str, mark: str, text: str) -> Switch:
-    return Switch(name, 16, mark, text, value=float("inf"), rest=True)
+    return Switch(name, 16, mark, text, value=float("inf"), parts=OPERATIONS, spared=("token",))
 
 
 SWITCHES = (
@@ -145,85 +119,6 @@ _BY_NAME = {switch.name: switch for switch in SWITCHES}
 FAULTS: Mapping[str, str] = {switch.name: switch.describe() for switch in SWITCHES}
 
 
-class _On(Struct):
-    switch: Switch
-    operation: str
-    value: float
-    left: float
-
-
-class Faults:
-    """The switches that are on, with their values and, where they count down, what is left of them."""
-
-    def __init__(self, written: Iterable[str] = ()) -> None:
-        """Read `written`; raise ConfigError that names every unknown name, bad value and contradiction."""
-        problems: list[Problem] = []
-        self.written = tuple(sorted(written))
-        self._on: dict[tuple[str, str], _On] = {}
-        for text in self.written:
-            on = _read(text, problems)
-            if on is not None:
-                self._on[on.switch.name, on.operation] = on
-        problems.extend(_contradictions(self._on.values()))
-        if problems:
-            raise ConfigError(problems)
-
-    def has(self, name: str) -> bool:
-        """Tell whether `name` holds: it is written, or it is the default answer and no other is."""
-        switch = _BY_NAME[name]
-        if not switch.default:
-            return (name, "") in self._on
-        return not any(on.switch.choice == switch.choice and on.switch != switch for on in self._on.values())
-
-    def number(self, name: str, otherwise: float = 0.0) -> float:
-        """Return the value of `name` (seconds, a count, bytes: its text says), `otherwise` when it is off."""
-        on = self._on.get((name, ""))
-        return otherwise if on is None else on.value
-
-    def spend(self, name: str, operation: str = "") -> bool:
-        """Tell whether `name` strikes now, and count that down; the narrower `name:operation` goes first."""
-        for key in ((name, operation), (name, "")):
-            on = self._on.get(key)
-            if on is not None and on.left > 0 and not (operation == "token" and key[1] == ""):
-                on.left -= 1
-                return True
-        return False
-
-
-def _read(text: str, problems: list[Problem]) -> _On | None:
-    head, _, number = text.partition("=")
-    name, _, operation = head.partition(":")
-    switch = _BY_NAME.get(name)
-    if switch is None:
-        problems.append(Problem("fault", f"{name!r} is unknown; known are {', '.join(sorted(_BY_NAME))}"))
-        return None
-    if operation and not (switch.rest and operation in OPERATIONS):
-        known = f"operations are {', '.join(OPERATIONS)}" if switch.rest else "it takes no operation"
-        problems.append(Problem(f"fault {name}", f"{operation!r}: {known}"))
-    value = _value(number, switch, problems)
-    return _On(switch, operation, value, value)
-
-
-def _value(number: str, switch: Switch, problems: list[Problem]) -> float:
-    if not number:
-        return switch.value if switch.value is not None else 1.0
-    if switch.value is None:
-        problems.append(Problem(f"fault {switch.name}", "takes no value"))
-        return 1.0
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if not value >= 0:
-        problems.append(Problem(f"fault {switch.name}", f"{number!r} is not a number of 0 or more"))
-    return value
-
-
-def _contradictions(on: Iterable[_On]) -> list[Problem]:
-    answers: dict[str, list[str]] = {}
-    for each in on:
-        if each.switch.choice:
-            answers.setdefault(each.switch.choice, []).append(each.switch.name)
-    return [
-        Problem("fault", f"{' and '.join(names)}: one at a time") for names in answers.values() if names[1:]
-    ]
+def read_faults(written: Iterable[str] = ()) -> Switches:
+    """Return the switches that are on; raise ConfigError that names every mistake."""
+    return Switches(_BY_NAME, written)

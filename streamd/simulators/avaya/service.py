@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from streamd.simulators.avaya.faults import Faults
+from streamd.simulators.avaya.faults import read_faults
 from streamd.simulators.avaya.log import MessageLog, RequestEntry
 from streamd.simulators.avaya.options import AvayaOptions
 from streamd.simulators.avaya.population import Style
@@ -30,7 +30,7 @@ class Service:
 
     def __init__(self, options: AvayaOptions) -> None:
         self.options = options
-        self.faults = Faults(options.faults)
+        self.faults = read_faults(options.faults)
         self.rate = options.rate
         self.base_url = ""
         self.changed = trio.lowlevel.ParkingLot()
@@ -51,7 +51,7 @@ class Service:
 
     def set_faults(self, written: Iterable[str]) -> None:
         """Replace all switches by `written`; what they change of new keys holds for keys made from now on."""
-        self.faults = Faults(written)
+        self.faults = read_faults(written)
         self.populate()
         self.wake()
 

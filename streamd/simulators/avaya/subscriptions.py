@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from streamd.simulators.avaya.faults import Faults
+from streamd.simulators.switches import Switches
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Subscription:
             return "INACTIVE"
         return "PENDING" if now < self.pending_until else "ACTIVE"
 
-    def body(self, now: float, faults: Faults) -> dict[str, Any]:
+    def body(self, now: float, faults: Switches) -> dict[str, Any]:
         """Return the subscription as the REST calls show it."""
         left = max(0.0, self.expires_at - now)
         far = 7 * 86400 if faults.has("expires-at-far") else left

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from streamd.simulators.avaya.faults import Faults
 from streamd.simulators.avaya.population import Keys, Measures
+from streamd.simulators.switches import Switches
 
 INITIALIZING, LIVE = "INITIALIZING", "LIVE"
 UPSERT, DELETE = "UPSERT", "DELETE"
@@ -93,7 +93,7 @@ def _head(account: str, source: str, producer: str, keys: Keys, payload_type: st
     return _json(fields)[:-1]
 
 
-def framing(faults: Faults) -> Callable[[Sequence[Message]], list[bytes]]:
+def framing(faults: Switches) -> Callable[[Sequence[Message]], list[bytes]]:
     """Return how messages are put into frames."""
     if faults.has("fragmented"):
         return fragmented_frames
