@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
-import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +14,7 @@ import trio
 
 import streamd.simulators
 from streamd.cli._arguments import Subparsers
+from streamd.simulators.commandline import until_signalled
 from streamd.supervision import leaf
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it. Raises ConfigError for a fault that the simulator does not know."""
     serve = partial(_simulator(args.vendor).run, args.port, args.rate, args.fault)
     try:
-        trio.run(_until_signalled, serve)
+        trio.run(until_signalled, serve)
     except BaseExceptionGroup as group:
         error = leaf(group)
         if not isinstance(error, OSError):
@@ -49,15 +49,6 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"error: cannot listen on port {args.port}: {error.strerror or error}\n")
         return 1
     return 0
-
-
-async def _until_signalled(serve: Any) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                return
 
 
 def _port(text: str) -> int:

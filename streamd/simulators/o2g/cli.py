@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
-from streamd.errors import ConfigError
+from streamd.simulators.commandline import faults_help, serve_or_explain
 from streamd.simulators.o2g.faults import FAULTS
 from streamd.simulators.o2g.options import O2gOptions
 from streamd.simulators.o2g.simulator import open_o2g_simulator
 
-OPTIONS_HELP = "faults (NAME, NAME=VALUE, for REST also NAME:OPERATION=COUNT):\n" + "\n".join(
-    f"  {name:26} {text}" for name, text in FAULTS.items()
-)
+OPTIONS_HELP = faults_help(FAULTS, "NAME, NAME=VALUE, for REST also NAME:OPERATION=COUNT")
 
 
 async def run(port: int, rate: float, faults: Sequence[str]) -> None:
@@ -35,26 +33,7 @@ async def serve(options: O2gOptions) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return 0, or 78 when an argument cannot be used."""
-    options, code = _options(_parser().parse_args(arguments)), 0
-    try:
-        trio.run(_until_signalled, options)
-    except* ConfigError as group:
-        for error in group.exceptions:
-            sys.stderr.write(f"{error}\n")
-        code = 78
-    return code
-
-
-async def _until_signalled(options: O2gOptions) -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
-        await serve(options)
-
-
-async def _cancel_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
+    return serve_or_explain(partial(serve, _options(_parser().parse_args(arguments))))
 
 
 def _parser() -> argparse.ArgumentParser:
