@@ -31,7 +31,8 @@ from streamd.pipeline import Pipeline
 from streamd.publish.kafka import Kafka
 from streamd.spool import directory
 from streamd.spool.spool import Spool, SpoolClosed
-from streamd.spool.store import SpoolCorrupt, Store
+from streamd.spool.sqlite import SpoolCorrupt
+from streamd.spool.store import Store
 from streamd.supervision import leaves
 from streamd.telemetry import Metrics
 

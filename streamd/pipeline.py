@@ -22,8 +22,8 @@ from streamd.dead_letters import refused, slimmed
 from streamd.model import DEAD_LETTER, Event, Record
 from streamd.publish.kafka import Kafka
 from streamd.spool.lanes import Lane
+from streamd.spool.rows import Row
 from streamd.spool.spool import Spool
-from streamd.spool.store import Row
 
 # A batch costs some 300 CPU us, a record in it 4: a busy partition sends one at most each 20 ms.
 LINGER_SECONDS = 0.02

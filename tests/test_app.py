@@ -14,7 +14,8 @@ from streamd.configfile import load
 from streamd.model import Event
 from streamd.notify import Notifier
 from streamd.registry import all_types
-from streamd.spool.store import SpoolCorrupt, SpoolDiskFull, Store
+from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull
+from streamd.spool.store import Store
 from tests.core import SWITCHES, Announcer, Lamp, lamp_type, open_core
 
 

@@ -14,7 +14,7 @@ from streamd.configfile import load
 from streamd.derived import state_directory
 from streamd.errors import SpoolUnusable
 from streamd.spool.inspect import LaneContent, Look, look
-from streamd.spool.store import SpoolCorrupt
+from streamd.spool.sqlite import SpoolCorrupt
 
 _COLUMNS = ("CONNECTOR", "TOPIC", "PARTITION", "ROWS", "RECORDS", "SIZE", "OLDEST")
 

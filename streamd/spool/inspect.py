@@ -18,7 +18,8 @@ from msgspec import Raw, Struct
 from streamd.errors import SpoolUnusable
 from streamd.model import Record
 from streamd.spool.directory import DATABASE
-from streamd.spool.store import SpoolCorrupt, connect, unpack
+from streamd.spool.rows import unpack
+from streamd.spool.sqlite import SpoolCorrupt, connect
 
 _ROWS_AT_ONCE = 64
 

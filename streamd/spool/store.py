@@ -19,14 +19,8 @@ from msgspec import Struct, field
 from streamd.errors import SpoolUnusable
 from streamd.model import Origin
 from streamd.spool import directory
-from streamd.spool.rows import LaneSize, by_partition, packed
-from streamd.spool.rows import Row as Row
-from streamd.spool.rows import record_bytes as record_bytes
-from streamd.spool.rows import unpack as unpack
-from streamd.spool.sqlite import SpoolCorrupt as SpoolCorrupt
-from streamd.spool.sqlite import SpoolDiskFull as SpoolDiskFull
-from streamd.spool.sqlite import connect as connect
-from streamd.spool.sqlite import mapped, transaction
+from streamd.spool.rows import LaneSize, Row, by_partition, packed, record_bytes, unpack
+from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull, connect, mapped, transaction
 
 FORMAT = 1
 _PAGE = 4096

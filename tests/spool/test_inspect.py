@@ -14,7 +14,8 @@ from streamd.errors import SpoolUnusable
 from streamd.model import Origin, Record
 from streamd.spool.directory import DATABASE
 from streamd.spool.inspect import look
-from streamd.spool.store import Commit, Row, Store, record_bytes
+from streamd.spool.rows import Row, record_bytes
+from streamd.spool.store import Commit, Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PARIS, ROME = Origin("paris", "o2g"), Origin("rome", "o2g")
