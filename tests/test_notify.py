@@ -156,7 +156,7 @@ async def test_a_slow_disk_does_not_starve_the_watchdog(
 ) -> None:
     environ = {**systemd.environ, "WATCHDOG_USEC": "600000"}
     async with open_core(tmp_path, monkeypatch, environ=environ) as core, trio.open_nursery() as nursery:
-        nursery.start_soon(core.daemon.spool._in_thread, time.sleep, 0.5)
+        nursery.start_soon(core.daemon.spool._thread.run, time.sleep, 0.5)
         assert await systemd.count("WATCHDOG", 1.0) >= 3
 
 
@@ -175,7 +175,7 @@ async def test_a_hung_thread_starves_the_watchdog_until_it_answers_again(
         if thread == "kafka":
             nursery.start_soon(core.daemon.kafka._crossing.call, hang)
         else:
-            nursery.start_soon(core.daemon.spool._in_thread, release.wait, 10)
+            nursery.start_soon(core.daemon.spool._thread.run, release.wait, 10)
         try:
             await systemd.count("WATCHDOG", 0.8)
             assert await systemd.count("WATCHDOG", 0.8) == 0

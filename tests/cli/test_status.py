@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from streamd import telemetry
 from streamd.__main__ import main
 from streamd.connector import Context, Link
 from streamd.errors import Rejected
 from tests.core import Core, open_core
 
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def quiet_daemon() -> Iterator[None]:
+    """Keep the log of the daemon, which runs in this process here, out of what the commands print."""
+    with telemetry.configure(descriptor=2, level="critical"):
+        yield
 
 
 async def refuse(context: Context[object], link: Link) -> None:
