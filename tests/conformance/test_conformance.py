@@ -16,7 +16,6 @@ import trio
 
 from streamd import events
 from streamd.clock import SystemClock
-from streamd.cloudevents import Envelope
 from streamd.config import Config
 from streamd.configfile import load
 from streamd.model import CORE_STREAMS, Record
@@ -27,6 +26,7 @@ from streamd.spool.directory import DATABASE
 from streamd.spool.spool import Spool
 from streamd.spool.store import Store
 from streamd.telemetry import Metrics
+from tests.running import accepted, at_work, open_spool
 
 VENDORS = sorted(all_types())
 RATE = 200.0
@@ -49,14 +49,7 @@ class Bench:
         await self.until(lambda: self.runtime.status.state == state)
 
     def records(self) -> list[tuple[str, Record]]:
-        """Give (topic, record) of all that was accepted, in the order of acceptance."""
-        rows = [
-            row
-            for size in self.store.lanes()
-            for row in self.store.rows_after(size.topic, size.partition, 0, 2**62, 2**62)
-        ]
-        rows.sort(key=lambda row: row.id)
-        return [(row.topic, record) for row in rows for record in row.records or ()]
+        return accepted(self.store)
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(record.value) for _, record in self.records() if record.value is not None]
@@ -68,13 +61,7 @@ def opened(directory: Path, table: str) -> Iterator[tuple[Config, Spool, Store]]
     file.write_text(f"[kafka]\nbootstrap_servers = ['127.0.0.1:1']\n{table}")
     config = load(file).config
     store = Store(directory / DATABASE, 2**30, SystemClock().now())
-    spool = Spool(
-        store,
-        prefix="contact-center",
-        envelope=Envelope(store.epoch, "structured"),
-        partitions=lambda topic: 6,
-        clock=SystemClock(),
-    )
+    spool = open_spool(store, "contact-center")
     try:
         yield config, spool, store
     finally:
@@ -96,14 +83,8 @@ async def bench(vendor: str, directory: Path, table: str) -> AsyncIterator[Bench
             log=structlog.get_logger().bind(connector=name),
             counters=Metrics().for_connector(name, vendor),
         )
-        async with trio.open_nursery() as core:
-            core.start_soon(spool.write)
-            async with trio.open_nursery() as connectors:
-                connectors.start_soon(runtime.run)
-                yield Bench(spool, store, runtime)
-                connectors.cancel_scope.cancel()
-            await spool.flush()
-            core.cancel_scope.cancel()
+        async with at_work(spool, runtime):
+            yield Bench(spool, store, runtime)
 
 
 def open_demo(vendor: str) -> Any:
@@ -156,10 +137,10 @@ async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(vendor:
     # Left: the connector said goodbye, and nothing leaves the spool without Kafka.
     with opened(tmp_path, "") as (_, spool, store):
         found = Bench(spool, store, on_bench.runtime).records()
-    accepted = [json.loads(record.value) for _, record in found if record.value is not None]
-    assert sent <= {source.identity(event) for event in accepted}
+    events_of = [json.loads(record.value) for _, record in found if record.value is not None]
+    assert sent <= {source.identity(event) for event in events_of}
     numbers: dict[str, list[int]] = {}
-    for event in accepted:
+    for event in events_of:
         schemas[event["dataschema"]].validate(event["data"])
         assert event["connector"] == on_bench.runtime.origin.connector
         assert event["source"].startswith(f"/{vendor}/{event['connector']}/")
@@ -169,8 +150,8 @@ async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(vendor:
     assert all(record.key.startswith(f"{on_bench.runtime.origin.connector}|".encode()) for _, record in found)
     topics = {f"contact-center.{stream.topic}" for stream in _streams(vendor, on_bench)}
     assert {topic for topic, _ in found} <= topics
-    assert types_of(accepted)[-2:] == ["progress", "progress"]
-    assert accepted[-1]["data"]["state"] == "stopped"
+    assert types_of(events_of)[-2:] == ["progress", "progress"]
+    assert events_of[-1]["data"]["state"] == "stopped"
 
 
 def _streams(vendor: str, on_bench: Bench) -> list[Any]:

@@ -2,113 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-import trio
 
-from streamd.clock import SystemClock
-from streamd.cloudevents import Envelope
 from streamd.config import Secret
 from streamd.connectors.o2g import CONNECTOR
 from streamd.connectors.o2g.config import O2gConfig, Selector
-from streamd.model import Record
-from streamd.runtime import Runtime
 from streamd.simulators.o2g import O2gOptions, O2gSimulator, digest, open_o2g_simulator
-from streamd.spool.directory import DATABASE
-from streamd.spool.spool import Spool
-from streamd.spool.store import Store
+from tests.running import Running, open_running
 
 NAME = "o2g-test"
 
 
-class Tally:
-    """Counters that a test can read."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def count(self, name: str, by: int = 1) -> None:
-        self.counts[name] = self.counts.get(name, 0) + by
-
-    def __getitem__(self, name: str) -> int:
-        return self.counts.get(name, 0)
-
-
-class Bench:
-    """A running connector, and what it has accepted so far."""
-
-    def __init__(self, spool: Spool, store: Store, runtime: Runtime, tally: Tally) -> None:
-        self.spool = spool
-        self.store = store
-        self.runtime = runtime
-        self.tally = tally
-
-    @property
-    def state(self) -> str:
-        return self.runtime.status.state
-
-    @property
-    def reason(self) -> str:
-        return self.runtime.status.reason or ""
-
-    async def until(self, condition: Callable[[], Any], within: float = 15.0) -> None:
-        with trio.fail_after(within):
-            while not condition():
-                await trio.sleep(0.02)
-
-    async def until_state(self, state: str, within: float = 15.0) -> None:
-        try:
-            await self.until(lambda: self.state == state, within)
-        except trio.TooSlowError:
-            pytest.fail(f"{state} expected, but {self.state}: {self.reason}")
-
-    def records(self) -> list[tuple[str, Record]]:
-        rows = [
-            row
-            for size in self.store.lanes()
-            for row in self.store.rows_after(size.topic, size.partition, 0, 2**62, 2**62)
-        ]
-        rows.sort(key=lambda row: row.id)
-        return [(row.topic, record) for row in rows for record in row.records or ()]
-
-    def events(self, kind: str = "") -> list[dict[str, Any]]:
-        """Give the accepted events whose type ends in `kind`, in order, states left out."""
-        found = [
-            json.loads(record.value)
-            for topic, record in self.records()
-            if record.value is not None and not topic.endswith(".state")
-        ]
-        return [event for event in found if event["type"].endswith(kind)]
-
-    def moments(self) -> list[str]:
-        prefix = "streamd.connector."
-        kinds = [event["type"] for event in self.events() if event["type"].startswith(prefix)]
-        return [kind.removeprefix(prefix) for kind in kinds if kind != f"{prefix}progress"]
-
-    def state_topic(self, stream: str) -> dict[str, dict[str, Any]]:
-        """Give what a consumer of a state topic holds: key -> data."""
-        table: dict[str, dict[str, Any]] = {}
-        for topic, record in self.records():
-            if topic.endswith(f"o2g.{stream}"):
-                key = record.key.decode().removeprefix(f"{NAME}|")
-                if record.value is None:
-                    table.pop(key, None)
-                else:
-                    table[key] = json.loads(record.value)["data"]
-        return table
+class Bench(Running):
+    """The running connector as the tests of O2G look at it."""
 
     def calls(self) -> dict[str, str]:
         """Give the state topic of calls: login|callRef -> digest of what is known of the call."""
-        return {key: digest(_bare(call)) for key, call in self.state_topic("calls.state").items()}
+        return {key: digest(_bare(call)) for key, call in self.state_topic("o2g.calls.state").items()}
 
     def agents(self) -> dict[str, str]:
-        return {login: digest(agent["state"]) for login, agent in self.state_topic("agents.state").items()}
+        return {
+            login: digest(agent["state"]) for login, agent in self.state_topic("o2g.agents.state").items()
+        }
 
     def gaps(self) -> dict[str, dict[str, Any]]:
         """Give each gap as it is now, by id, in the order of their opening."""
@@ -131,36 +51,8 @@ def true_agents(simulator: O2gSimulator) -> dict[str, str]:
 @asynccontextmanager
 async def open_bench(directory: Path, config: O2gConfig) -> AsyncIterator[Bench]:
     """Run the connector until the block is left; a second one in the same directory is a restart."""
-    store = Store(directory / DATABASE, 2**30, SystemClock().now())
-    spool = Spool(
-        store,
-        prefix="p",
-        envelope=Envelope(store.epoch, "structured"),
-        partitions=lambda topic: 6,
-        clock=SystemClock(),
-    )
-    tally = Tally()
-    try:
-        runtime = Runtime(
-            NAME,
-            CONNECTOR,
-            config,
-            spool=spool,
-            share=config.spool_bytes or 2**28,
-            clock=SystemClock(),
-            log=structlog.get_logger().bind(connector=NAME),
-            counters=tally,
-        )
-        async with trio.open_nursery() as core:
-            core.start_soon(spool.write)
-            async with trio.open_nursery() as connectors:
-                connectors.start_soon(runtime.run)
-                yield Bench(spool, store, runtime, tally)
-                connectors.cancel_scope.cancel()
-            await spool.flush()
-            core.cancel_scope.cancel()
-    finally:
-        store.close()
+    async with open_running(directory, NAME, CONNECTOR, config) as parts:
+        yield Bench(*parts)
 
 
 def config_for(*urls: str, **changes: Any) -> O2gConfig:
