@@ -47,7 +47,6 @@ _SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
     "rd_kafka_mock_broker_set_up": (c_int, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_rtt": (c_int, [c_void_p, c_int32, c_int]),
     "rd_kafka_mock_push_request_errors_array": (None, [c_void_p, c_int16, c_size_t, POINTER(c_int)]),
-    "rd_kafka_mock_clear_request_errors": (None, [c_void_p, c_int16]),
     "rd_kafka_mock_start_request_tracking": (None, [c_void_p]),
     "rd_kafka_mock_clear_requests": (None, [c_void_p]),
     "rd_kafka_mock_get_requests": (POINTER(c_void_p), [c_void_p, POINTER(c_size_t)]),
@@ -111,9 +110,6 @@ class EmbeddedKafka:
         """Answer the next requests of a kind with these error codes, one each; DISCONNECT hangs up."""
         array = (c_int * len(codes))(*codes)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, api_key, len(codes), array)
-
-    def clear_errors(self, api_key: int) -> None:
-        self._library.rd_kafka_mock_clear_request_errors(self._cluster, api_key)
 
     def track_requests(self) -> None:
         """Begin to note the requests of clients, afresh."""

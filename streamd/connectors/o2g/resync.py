@@ -52,11 +52,6 @@ class Resync:
         """Tell whether none is awaited any more."""
         return not any(self._awaited.values())
 
-    @property
-    def excused(self) -> list[str]:
-        """Say whose state the server does not give."""
-        return [f"{login} ({package})" for package, login in sorted(self._excused)]
-
     def __repr__(self) -> str:
         missing = {package: len(logins) for package, logins in self._awaited.items()}
         return f"Resync(missing={missing}, excused={len(self._excused)})"

@@ -67,11 +67,6 @@ class ContactCenter:
             {"eventName": "OnAgentSkillChanged", "loginName": user.login, "skills": skills},
         )
 
-    def ask_for_help(self, supervisor: User, agent: User, *, cancelled: bool = False) -> None:
-        name = "OnSupervisorHelpCancelled" if cancelled else "OnSupervisorHelpRequested"
-        event = {"eventName": name, "loginName": supervisor.login, "agentNumber": agent.number}
-        self._exchange.emit("agent", supervisor.login, event)
-
     def _agent(self, user: User) -> Agent:
         return self._exchange.people.agent(user.login)
 
@@ -127,12 +122,6 @@ class ContactCenter:
         """Let the agent write up what the call was about."""
         pilot.in_conversation -= 1
         self.enter(user, "WRAPUP")
-
-    def abandon(self, pilot: Pilot, ref: str) -> None:
-        """Let the caller give up in the queue."""
-        caller = pilot.waiting.pop(ref)
-        self._exchange.live_refs.discard(ref)
-        self._pilot(pilot, "OnPilotCallRemoved", ref, cause="ABANDONED", releasingDevice=caller.number)
 
     def _pilot(self, pilot: Pilot, name: str, ref: str, **fields: Any) -> None:
         self._exchange.emit(
