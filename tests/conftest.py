@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist import is_xdist_worker
 
 from streamd.simulators.kafka import EmbeddedKafka, open_embedded_kafka
 from tests.kafka import reader
@@ -26,6 +27,7 @@ from tests.kafka.distribution import Distribution, Unavailable
 from tests.kafka.embedded import EmbeddedCluster
 
 CHOICE = pytest.StashKey[Choice]()
+KAFKA_USED = "streamd_kafka_used"
 NOT_REAL = 4  # exit code: a real Kafka is required and was not used
 
 
@@ -45,8 +47,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     choice = session.config.stash[CHOICE]
-    if choice.required and not choice.was_used and exitstatus == pytest.ExitCode.OK:
+    if is_xdist_worker(session):
+        session.config.workeroutput[KAFKA_USED] = choice.was_used  # type: ignore[attr-defined]
+    elif choice.required and not choice.was_used and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = NOT_REAL
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Learn from a worker of pytest-xdist that has ended, or crashed, whether it used a real Kafka."""
+    node.config.stash[CHOICE].was_used |= getattr(node, "workeroutput", {}).get(KAFKA_USED, False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"])
+TESTS = ["pytest", "-n", "2", "--dist", "loadfile"]  # most of them wait: for a broker, a timeout, a daemon
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
         print(f"streamd needs Python 3.11 or newer, this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
     python = sys.executable if _has_test_extra() else str(_own_environment())
-    for command in (*CHECKS, ["pytest", *sys.argv[1:]]):
+    for command in (*CHECKS, [*TESTS, *sys.argv[1:]]):
         code = subprocess.run([python, "-m", *command], cwd=ROOT, check=False).returncode
         if code:
             return code
