@@ -12,16 +12,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from streamd.config import ConnectorConfig
 from streamd.errors import BadRecord, Problem
+from streamd.events import GapData
 from streamd.model import Event, Origin, State, Stream
 from streamd.transport.exchange import Handler, Request, Response
 
 Item = Event | State
 Changes = Mapping[str, bytes | None]
 NO_CHANGES: Changes = {}
+Losses = Literal["lost", "refetched", "pending"]
+"""How what was missed is healed.
+
+`lost`: never, each time without a link is a gap. `refetched`: the vendor keeps it, and it is walked later;
+being down is no gap and only holds `complete_through` back. `pending`: a gap that is known until the session
+settles it, by redelivery or backfill.
+"""
 
 
 class Clock(Protocol):
@@ -121,7 +129,10 @@ class Link(Protocol):
     """What one session tells streamd about its link to the vendor. All times are aware and UTC."""
 
     async def connected(self, at: datetime, **data: Any) -> None:
-        """Say that the vendor delivers from `at` on: the gap that was open closes there."""
+        """Say that the vendor delivers from `at` on: the gap that was open closes there.
+
+        With `refetched` losses: where the walk goes on, its watermark or at first its beginning.
+        """
         ...
 
     async def snapshot_begun(self) -> None:
@@ -145,6 +156,7 @@ class Link(Protocol):
 
         `proof()` gives the latest instant of which it is certain that all that the vendor handed over
         before it has been committed by `append`. It is called often and must be cheap.
+        With `refetched` losses that is the watermark, by the vendor's clock.
         """
         ...
 
@@ -154,6 +166,46 @@ class Link(Protocol):
 
     async def close_gap(self, kind: str, *, until: datetime, restored: bool, count: int | None) -> None:
         """Close that hole. `restored`: the state topics are right again."""
+        ...
+
+    async def declare_gap(
+        self,
+        *,
+        cause: str,
+        since: datetime,
+        until: datetime,
+        events: Literal["lost", "pending"] = "lost",
+        scope: Sequence[str] | None = None,
+        count: int | None = None,
+        changes: Changes = NO_CHANGES,
+    ) -> str:
+        """Declare a hole in the past, whole, beside the link's own; there may be many of one cause.
+
+        Gives its id, which follows from cause, scope, `since` and `until`: told again, it is the same gap.
+        `scope`: the session's, where it is left out. `changes` of the keyed state are committed with it,
+        such as a watermark that passes the hole. A `pending` one is known until it is settled.
+        """
+        ...
+
+    def pending_gaps(self) -> Sequence[GapData]:
+        """Give this session's closed gaps that are `pending`, from before a restart too, earliest first."""
+        ...
+
+    async def settle_gap(
+        self,
+        gap_id: str,
+        *,
+        events: Literal["recovered", "lost"],
+        healed_by: Literal["redelivery", "backfill"] | None = None,
+        count: int | None = None,
+        since: datetime | None = None,
+        changes: Changes = NO_CHANGES,
+    ) -> None:
+        """Say what became of a pending gap; `count` events came back, or are known to be missing.
+
+        `since`: it begins there, and what lies before was declared lost on its own. `changes` are committed
+        with it, and only they where the gap is settled already.
+        """
         ...
 
 
@@ -203,3 +255,4 @@ class ConnectorType(Generic[C]):
     """Event type -> the stream it goes to, for the AsyncAPI document."""
     ingress_paths: Callable[[C], Sequence[str]] = lambda config: ()
     """The paths that its sessions claim, percent-decoded."""
+    losses: Losses = "lost"

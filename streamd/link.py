@@ -5,20 +5,22 @@ life-cycle event, and shows in the status.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
-from streamd.connector import Item, Session
-from streamd.events import ConnectorState, LifeCycle, LifeCycleData, life_cycle_type
+from streamd.connector import NO_CHANGES, Changes, Session
+from streamd.events import ConnectorState, GapData, LifeCycle, LifeCycleData, life_cycle_type
 from streamd.gaps import LINK
-from streamd.instant import STEP, Instant, instant
+from streamd.instant import STEP, Instant
+from streamd.life import Continuous, Walked
 from streamd.model import CONNECTORS, Event
 from streamd.spool.proofs import Proof
 from streamd.supervision import attempt
+from streamd.telling import tell
 
 if TYPE_CHECKING:
     from streamd.runtime import Runtime
@@ -32,17 +34,14 @@ class SessionLink:
     def __init__(self, runtime: Runtime, session: Session) -> None:
         self._runtime = runtime
         self._session = session
-        self._connected: Instant | None = None
-        self._connected_since = 0.0
+        refetched = runtime.losses == "refetched"
+        self._life = Walked(runtime.clock) if refetched else Continuous(runtime.clock)
+        self._connected_since: float | None = None
         self._proof: Callable[[], datetime | None] | None = None
-        self._declared = False
         self._was_lost = False
         self._lost_at: Instant | None = None
         self._reached_at: Instant | None = None
         self._clock_doubted = trio.Event()
-        self._last_proof: datetime | None = None
-        self._proven: Instant | None = None
-        self._through: Instant | None = None
         self._bug: Exception | None = None
         self._running = trio.CancelScope()
 
@@ -55,15 +54,15 @@ class SessionLink:
         alive = runtime.spool.alive(runtime.origin, session.name)
         if alive is not None and alive > now:
             runtime.log.warning("clock_behind", session=session.name, last_proof=alive.isoformat())
-        self._through = instant(alive, runtime.clock) if alive else None
+        self._life.begin(alive)
         runtime.spool.prove_with(runtime.origin, session.name, self._prove)
-        self._open("crash", alive)
+        self._lose("crash", alive)
         self._close_others(now)
         if self._was_lost:  # and still is: the gap is open, the status says why
             await tell(runtime)
         else:
             await self._tell("connecting", None)
-        self._declared = True
+        self._life.declare()
 
     async def lost(self, reason: str, cause: str = "link_lost") -> None:
         """Note that the link is down: the gap opens at the last proof of life."""
@@ -110,8 +109,8 @@ class SessionLink:
 
     def held(self, seconds: float) -> bool:
         """Tell whether the link was up for that long until now."""
-        up = self._runtime.clock.monotonic() - self._connected_since
-        return self._connected is not None and up > seconds
+        since = self._connected_since
+        return since is not None and self._runtime.clock.monotonic() - since > seconds
 
     def is_in(self, *states: ConnectorState) -> bool:
         """Tell whether the session is in one of these states."""
@@ -130,27 +129,25 @@ class SessionLink:
         self._proof = proof
 
     async def connected(self, at: datetime, **data: Any) -> None:
-        clock = self._runtime.clock
-        self._connected = instant(at, clock)
+        runtime, clock = self._runtime, self._runtime.clock
+        reached = self._life.connect(at)
         self._connected_since = clock.monotonic()
-        self._last_proof = self._proven = None
-        self._runtime.gaps.close(
+        runtime.gaps.close(
             self._session.name,
             LINK,
             since=self._lost_at.told(clock) if self._lost_at else None,
-            until=self._connected.wall,
+            until=reached.wall,
             restored=False,
             count=None,
             now=clock.now(),
         )
         self._lost_at = None
-        if self._runtime.gaps.ends_ahead(self._session.name):
-            self._reached_at = self._connected
+        if runtime.gaps.ends_ahead(self._session.name):
+            self._reached_at = reached
             self._clock_doubted.set()
-        self._declared = False
         if self._was_lost:
-            self._runtime.counters.count("reconnects")
-        await self._tell("snapshot", "connected", **data)
+            runtime.counters.count("reconnects")
+        await self._tell("snapshot" if runtime.losses == "lost" else "connecting", "connected", **data)
 
     async def snapshot_begun(self) -> None:
         await self._tell("snapshot", "snapshot_begun")
@@ -183,21 +180,72 @@ class SessionLink:
         )
         await tell(self._runtime)
 
+    async def declare_gap(
+        self,
+        *,
+        cause: str,
+        since: datetime,
+        until: datetime,
+        events: Literal["lost", "pending"] = "lost",
+        scope: Sequence[str] | None = None,
+        count: int | None = None,
+        changes: Changes = NO_CHANGES,
+    ) -> str:
+        runtime, session = self._runtime, self._session
+        declared = runtime.gaps.declare(
+            runtime.origin.connector,
+            session.name,
+            cause=cause,
+            scope=session.scope if scope is None else scope,
+            since=since,
+            until=until,
+            events=events,
+            count=count,
+            now=runtime.clock.now(),
+        )
+        runtime.counters.count("gaps")
+        await tell(runtime, changes=changes)
+        return declared
+
+    def pending_gaps(self) -> Sequence[GapData]:
+        return self._runtime.gaps.pending(self._session.name)
+
+    async def settle_gap(
+        self,
+        gap_id: str,
+        *,
+        events: Literal["recovered", "lost"],
+        healed_by: Literal["redelivery", "backfill"] | None = None,
+        count: int | None = None,
+        since: datetime | None = None,
+        changes: Changes = NO_CHANGES,
+    ) -> None:
+        runtime = self._runtime
+        now = runtime.clock.now()
+        runtime.gaps.settle(gap_id, events=events, healed_by=healed_by, count=count, since=since, now=now)
+        await tell(runtime, changes=changes)
+
     # -- inside
 
     async def _down(self, state: ConnectorState, reason: str, cause: str, action: LifeCycle) -> None:
         """Open the gap and tell the moment; what is told already is not told again at each try."""
         now = self._runtime.clock.now()
         since = self._prove().alive or self._runtime.spool.alive(self._runtime.origin, self._session.name)
-        if self._connected is not None:
-            self._lost_at = self._through
-        self._connected = None
+        if self._connected_since is not None:
+            self._lost_at = self._life.through
+        self._connected_since = None
+        self._life.disconnect()
         self._proof = None
-        self._open(cause, since)
+        self._lose(cause, since)
         self._close_others(now)
         self._was_lost = True
         await self._tell(state, None if self.is_in(state) else action, reason=reason)
-        self._declared = True
+        self._life.declare()
+
+    def _lose(self, cause: str, since: datetime | None) -> None:
+        """Open the link's gap, unless all that is missed from now on will be fetched later."""
+        if since is None or self._runtime.losses != "refetched":
+            self._open(cause, since)
 
     def _open(self, cause: str, since: datetime | None, kind: str = LINK) -> None:
         """Open a gap, unless one of its kind is open.
@@ -213,6 +261,7 @@ class SessionLink:
             since=since,
             cause=cause if since is not None else "new_spool",
             stateful=self._session.stateful,
+            events="pending" if since is not None and self._runtime.losses == "pending" else "lost",
             now=self._runtime.clock.now(),
         )
         if opened:
@@ -223,27 +272,13 @@ class SessionLink:
         self._runtime.gaps.close_others(self._session.name, until=now, now=now)
 
     def _prove(self) -> Proof:
-        """Say what is proven: through now while the hole is declared, else what the session proves.
-
-        From `connected` on the link's gap reaches to that instant, and it began before all that the former
-        connection had read and not committed: so the proof never needs to lie before it.
-        """
-        clock = self._runtime.clock
-        if self._connected is None:
-            if self._declared:
-                self._through = instant(clock.now(), clock)
-            return Proof(None, self._through.told(clock) if self._through else None)
-        proven = attempt(self._proof) if self._proof else None
+        """Say what is proven. A bug in the session's own proof ends its run, which raises it."""
+        asked = self._proof if self._connected_since is not None else None
+        proven = attempt(asked) if asked else None
         if isinstance(proven, Exception):
             self._bug, self._proof, proven = proven, None, None
             self._running.cancel()
-        if proven is not None and proven != self._last_proof:
-            self._last_proof, self._proven = proven, instant(proven, clock)
-        self._through = self._connected
-        if self._proven is not None and self._proven.monotonic > self._connected.monotonic:
-            self._through = self._proven
-        at = self._through.told(clock)
-        return Proof(at, at)
+        return self._life.prove(proven)
 
     async def _tell(
         self,
@@ -262,30 +297,3 @@ class SessionLink:
             data = LifeCycleData(state, session.name, reason, details)
             events.append(Event(CONNECTORS, "", life_cycle_type(action), data, now, subject=session.name))
         await tell(runtime, events)
-
-
-async def part_with_strangers(runtime: Runtime, sessions: Collection[str]) -> None:
-    """Close the gaps of sessions that are not among the configured ones any more, and forget their proofs.
-
-    One that comes back later begins as a new one does: nothing is claimed of the time between.
-    """
-    runtime.spool.keep_only(runtime.origin, sessions)
-    runtime.gaps.close_strangers(sessions, now=runtime.clock.now())
-    await tell(runtime)
-
-
-async def tell(runtime: Runtime, items: Sequence[Item] = ()) -> None:
-    """Append streamd's own `items` of one connector, and before them what has become of its gaps since.
-
-    One at a time, so that a gap's last word is the last on its topic. An append that is cut short leaves
-    its words to the next one.
-    """
-    async with runtime.gaps.telling:
-        words = runtime.gaps.untold()
-        if words or items:
-            events = [event for event, _ in words.values()]
-            changes = {name: value for name, (_, value) in words.items()}
-            await runtime.append_own([*events, *items], changes)
-            runtime.gaps.told(words)
-    if words:
-        runtime.status.touch()

@@ -24,12 +24,13 @@ from streamd.events import (
 )
 from streamd.gaps import PREFIX, Gaps
 from streamd.ingress.claims import Claims
-from streamd.link import SessionLink, part_with_strangers, tell
+from streamd.link import SessionLink
 from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
 from streamd.session import keep
 from streamd.spool.spool import Spool, SpoolClosed
 from streamd.status import ConnectorStatus
 from streamd.supervision import Nudge, leaf, supervise
+from streamd.telling import part_with_strangers, tell
 
 PROGRESS_SECONDS = 30.0
 _BETWEEN_CHANGES_SECONDS = 0.25  # changes that come closer together share one progress event
@@ -65,6 +66,7 @@ class Runtime:
         self.gaps = Gaps(spool.states(name, PREFIX))
         self.stopping = "stopped"
         """Why it stops, once it does: the cause of the gap that begins then."""
+        self.losses = kind.losses
         self._kind = kind
         self._links: dict[str, SessionLink] = {}
         spool.usage(name).share = share

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import trio
 
 from streamd.config import ConnectorConfig
-from streamd.connector import ConnectorType, Link
+from streamd.connector import ConnectorType, Link, Losses
 from streamd.events import PROGRESS
 from streamd.runtime import Runtime
 from streamd.spool.spool import Spool
-from tests.spool.rig import ORIGIN, PREFIX, Rig
+from tests.spool.rig import ORIGIN, PREFIX, START, Rig
 
 Act = Callable[[Link], Awaitable[None]]
 CONNECTORS_TOPIC, GAPS_TOPIC = f"{PREFIX}.streamd.connectors", f"{PREFIX}.streamd.gaps"
@@ -59,7 +60,9 @@ class Record:
         return sum(line == event for line, _ in self.lines)
 
 
-def runtime(spool: Spool, record: Record, clock: Any, *sessions: Script, **config: Any) -> Runtime:
+def runtime(
+    spool: Spool, record: Record, clock: Any, *sessions: Script, losses: Losses = "lost", **config: Any
+) -> Runtime:
     """Make the runtime of a connector that has these sessions."""
 
     @asynccontextmanager
@@ -76,6 +79,7 @@ def runtime(spool: Spool, record: Record, clock: Any, *sessions: Script, **confi
         schemas={},
         open=open_sessions,
         probe=probe,
+        losses=losses,
     )
     return Runtime(
         ORIGIN.connector,
@@ -87,6 +91,68 @@ def runtime(spool: Spool, record: Record, clock: Any, *sessions: Script, **confi
         log=record,
         counters=record,
     )
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def told(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def fails(error: Exception) -> Act:
+    async def act(link: Link) -> None:
+        raise error
+
+    return act
+
+
+def lives(then: Exception | None = None, until: trio.Event | None = None) -> Act:
+    """Connect, be live and prove all up to now; then, at `until`, fail."""
+
+    async def act(link: Link) -> None:
+        link.prove_with(now)
+        await link.connected(now())
+        await link.live()
+        if until is not None:
+            await until.wait()
+        if then is None:
+            await trio.sleep_forever()
+        else:
+            raise then
+
+    return act
+
+
+def now() -> datetime:
+    return at(trio.current_time())
+
+
+@asynccontextmanager
+async def running(spool: Spool, *runtimes: Runtime) -> AsyncIterator[trio.CancelScope]:
+    """Run the spool's writer and connectors; in the end they stop as the daemon stops them."""
+    async with trio.open_nursery() as core:
+        core.start_soon(spool.write)
+        async with trio.open_nursery() as connectors:
+            for each in runtimes:
+                connectors.start_soon(each.run)
+            try:
+                yield connectors.cancel_scope
+            except BaseException:
+                clock = trio.lowlevel.current_clock()
+                assert isinstance(clock, trio.testing.MockClock)
+                clock.autojump_threshold = 0.01  # a test that fails does not wait for its deadlines
+                raise
+            connectors.cancel_scope.cancel()
+        core.cancel_scope.cancel()
+
+
+async def settled(spool: Spool) -> None:
+    """Return when all that was begun before has come to a wait."""
+    for _ in range(3):
+        await spool.flush()
+        await trio.testing.wait_all_tasks_blocked()
 
 
 def moments(rig: Rig) -> list[str]:

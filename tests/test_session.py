@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,11 +14,23 @@ from hypothesis import strategies as st
 
 from streamd.connector import Link
 from streamd.errors import BadRecord, RateLimited, Rejected, Transient
-from streamd.link import part_with_strangers
-from streamd.runtime import Runtime
 from streamd.session import Backoff
-from streamd.spool.spool import Spool
-from tests.scripted import Act, Record, Script, gap_ids, gaps, moments, runtime
+from streamd.telling import part_with_strangers
+from tests.scripted import (
+    Record,
+    Script,
+    at,
+    fails,
+    gap_ids,
+    gaps,
+    lives,
+    moments,
+    now,
+    running,
+    runtime,
+    settled,
+    told,
+)
 from tests.spool.rig import ORIGIN, START, Rig, choke, eventually, relieve
 
 
@@ -33,68 +44,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 @pytest.fixture
 def record() -> Record:
     return Record()
-
-
-def at(seconds: float) -> datetime:
-    return START + timedelta(seconds=seconds)
-
-
-def told(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
-
-
-def fails(error: Exception) -> Act:
-    async def act(link: Link) -> None:
-        raise error
-
-    return act
-
-
-def lives(then: Exception | None = None, until: trio.Event | None = None) -> Act:
-    """Connect, be live and prove all up to now; then, at `until`, fail."""
-
-    async def act(link: Link) -> None:
-        link.prove_with(now)
-        await link.connected(now())
-        await link.live()
-        if until is not None:
-            await until.wait()
-        if then is None:
-            await trio.sleep_forever()
-        else:
-            raise then
-
-    return act
-
-
-def now() -> datetime:
-    return at(trio.current_time())
-
-
-@asynccontextmanager
-async def running(spool: Spool, *runtimes: Runtime) -> AsyncIterator[trio.CancelScope]:
-    """Run the spool's writer and connectors; in the end they stop as the daemon stops them."""
-    async with trio.open_nursery() as core:
-        core.start_soon(spool.write)
-        async with trio.open_nursery() as connectors:
-            for each in runtimes:
-                connectors.start_soon(each.run)
-            try:
-                yield connectors.cancel_scope
-            except BaseException:
-                clock = trio.lowlevel.current_clock()
-                assert isinstance(clock, trio.testing.MockClock)
-                clock.autojump_threshold = 0.01  # a test that fails does not wait for its deadlines
-                raise
-            connectors.cancel_scope.cancel()
-        core.cancel_scope.cancel()
-
-
-async def settled(spool: Spool) -> None:
-    """Return when all that was begun before has come to a wait."""
-    for _ in range(3):
-        await spool.flush()
-        await trio.testing.wait_all_tasks_blocked()
 
 
 # -- waits
