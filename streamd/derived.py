@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,6 +78,19 @@ def changed(old: Config, new: Config) -> set[str]:
     """Give the connectors that came, went, or whose table or secrets are not what they were."""
     names = old.connectors.keys() | new.connectors.keys()
     return {name for name in names if old.connectors.get(name) != new.connectors.get(name)}
+
+
+def certificates(config: ConnectorConfig) -> str:
+    """Give a digest of what the connector's certificate files hold: a renewed one keeps its path."""
+    files = (config.ca_file, config.certificate_file, config.key_file)
+    return "".join(_digest(file) for file in files if file is not None)
+
+
+def _digest(file: str) -> str:
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as error:  # gone since the configuration was read: whoever opens it says so
+        return str(error.errno)
 
 
 def changed_tables(old: Config, new: Config) -> set[str]:

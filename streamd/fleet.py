@@ -9,7 +9,7 @@ import trio
 
 from streamd.config import Config
 from streamd.connector import Clock
-from streamd.derived import changed, connector_share, enabled
+from streamd.derived import certificates, changed, connector_share, enabled
 from streamd.ingress.claims import Claims
 from streamd.metrics import Metrics
 from streamd.registry import all_types
@@ -30,6 +30,7 @@ class Fleet:
         self._metrics = metrics
         self._ingress = ingress
         self._scopes: dict[str, tuple[trio.CancelScope, trio.Event]] = {}
+        self._certificates: dict[str, str] = {}
         self._changing = trio.Lock()
         self._leaving = False
 
@@ -61,7 +62,7 @@ class Fleet:
     async def apply(self, new: Config) -> None:
         """Change to another configuration: touch only what differs, and what is refused or parked."""
         async with self._changing:
-            different = changed(self._config, new)
+            different = changed(self._config, new) | self._renewed(new)
             await self._stop_all(different & self._scopes.keys(), "reconfigured")
             self._config = new
             for name, runtime in self.runtimes.items():
@@ -72,8 +73,14 @@ class Fleet:
                     self._start(name)
         log.info("reloaded", changed=sorted(different))
 
+    def _renewed(self, new: Config) -> set[str]:
+        """Give the running connectors whose certificate files hold something else than when they started."""
+        running = enabled(new.connectors).items()
+        return {name for name, each in running if self._certificates.get(name) != certificates(each)}
+
     def _start(self, name: str) -> None:
         config = self._config.connectors[name]
+        self._certificates[name] = certificates(config)
         runtime = Runtime(
             name,
             all_types()[config.type],

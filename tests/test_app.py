@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+import trustme
 
 from streamd import app
 from streamd.configfile import load
@@ -143,3 +144,23 @@ async def test_a_reload_asked_for_before_all_is_up_waits_until_it_is(
             nursery.start_soon(daemon.run)
     store.close()
     assert used == [True]
+
+
+async def test_a_reload_restarts_a_connector_whose_certificate_was_renewed_at_the_same_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(trustme.CA().cert_pem.bytes())
+    async with open_core(tmp_path, monkeypatch, connectors=["paris", "rome"]) as core:
+        with (tmp_path / "streamd.toml").open("a") as table:  # rome's, which is the last
+            table.write(f"ca_file = '{trusted}'\n")
+        await core.daemon.reload()
+        await core.reach("rome", "live")
+        paris, rome = core.lamps["paris"], core.lamps["rome"]
+        await core.daemon.reload()
+        assert core.lamps["rome"] is rome
+        trusted.write_bytes(trustme.CA().cert_pem.bytes())
+        await core.daemon.reload()
+        await core.reach("rome", "live")
+        assert core.lamps["rome"] is not rome
+        assert core.lamps["paris"] is paris
