@@ -18,6 +18,7 @@ from streamd.config import ConnectorConfig
 from streamd.errors import BadRecord, Problem
 from streamd.events import GapData
 from streamd.model import Event, Origin, State, Stream
+from streamd.status import SubscriptionStatus
 from streamd.transport.exchange import Handler, Request, Response
 
 Item = Event | State
@@ -118,6 +119,10 @@ class Context(Protocol[C_co]):
 
     def states(self, prefix: str) -> Mapping[str, bytes]:
         """Give the committed names that begin with `prefix`, with their values."""
+        ...
+
+    def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
+        """Show in the status how those stand that are kept at the vendor, and no others."""
         ...
 
     def dead_letter(self, bad: BadRecord) -> Event:

@@ -28,7 +28,7 @@ from streamd.link import SessionLink
 from streamd.model import CONNECTORS, CONNECTORS_STATE, Event, Origin, State
 from streamd.session import keep
 from streamd.spool.spool import Spool, SpoolClosed
-from streamd.status import ConnectorStatus
+from streamd.status import ConnectorStatus, SubscriptionStatus
 from streamd.supervision import Nudge, leaf, supervise
 from streamd.telling import part_with_strangers, tell
 
@@ -85,6 +85,9 @@ class Runtime:
 
     def states(self, prefix: str) -> Mapping[str, bytes]:
         return self.spool.states(self.origin.connector, prefix)
+
+    def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
+        self.status.subscriptions = tuple(subscriptions)
 
     def dead_letter(self, bad: BadRecord) -> Event:
         self.counters.count("dead_letters")

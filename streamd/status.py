@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import trio
@@ -30,12 +31,21 @@ class SessionStatus(Struct):
     since: datetime
 
 
+class SubscriptionStatus(Struct, frozen=True):
+    """How one subscription stands that a connector keeps at its vendor, in that vendor's words."""
+
+    name: str
+    state: str
+    reason: str | None = None
+
+
 class ConnectorStatus:
     """How one connector is: the sum of its sessions, or its own state while it has none."""
 
     def __init__(self, now: datetime) -> None:
         self.sessions: dict[str, SessionStatus] = {}
         self.own = SessionStatus("connecting", None, now)
+        self.subscriptions: Sequence[SubscriptionStatus] = ()
         self.open_gaps = 0
         self.complete_through: datetime | None = None
         self.changed = trio.Event()

@@ -12,6 +12,7 @@ from streamd.admin.rates import Rates, Sampler, Totals
 from streamd.events import ConnectorState, GapData, Position
 from streamd.publish.health import KafkaStatus
 from streamd.runtime import Runtime
+from streamd.status import SubscriptionStatus
 
 if TYPE_CHECKING:
     from streamd.app import Daemon
@@ -54,6 +55,7 @@ class ConnectorReport(Struct, frozen=True):
     open_gaps: int
     gaps: list[GapReport]
     sessions: dict[str, SessionReport]
+    subscriptions: list[SubscriptionStatus]
     rates: Rates
     spool: SpoolShare
 
@@ -168,6 +170,7 @@ def _connector(runtime: Runtime, rates: Rates, now: datetime) -> ConnectorReport
             name: SessionReport(session.state, session.reason, session.since)
             for name, session in runtime.status.sessions.items()
         },
+        subscriptions=list(runtime.status.subscriptions),
         rates=rates,
         spool=SpoolShare(usage.rows, usage.bytes, usage.events, usage.share),
     )

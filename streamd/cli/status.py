@@ -61,6 +61,8 @@ def _lines(report: Report, shown: Mapping[str, ConnectorReport]) -> Iterator[str
     yield from (f"  {name}: {why}\n" for name, why in {**kafka.warnings, **kafka.stuck}.items())
     full = "the disk is full, " if spool.disk_full else ""
     yield f"spool: {full}{amount(spool.events)} records, {size(spool.bytes)} of {size(spool.max_bytes)}\n"
+    for name, connector in shown.items():
+        yield from (f"subscription: {line}\n" for line in _subscriptions(name, connector))
     yield from (f"gap: {line}\n" for name, connector in shown.items() for line in _gaps(name, connector))
 
 
@@ -76,6 +78,11 @@ def _row(name: str, connector: ConnectorReport) -> tuple[str, ...]:
         str(connector.open_gaps),
         connector.reason or "",
     )
+
+
+def _subscriptions(name: str, connector: ConnectorReport) -> Iterator[str]:
+    for each in connector.subscriptions:
+        yield f"{name} {each.name}: {each.state}{f', {each.reason}' if each.reason else ''}"
 
 
 def _gaps(name: str, connector: ConnectorReport) -> Iterator[str]:

@@ -14,6 +14,7 @@ from streamd import telemetry
 from streamd.__main__ import main
 from streamd.connector import Context, Link
 from streamd.errors import Rejected
+from streamd.status import SubscriptionStatus
 from tests.core import Core, open_core
 
 Capture = pytest.CaptureFixture[str]
@@ -47,6 +48,24 @@ async def test_all_live_is_0_with_a_row_for_each_connector(
     assert [line.split()[:3] for line in lines[1:3]] == [["paris", "lamp", "live"], ["rome", "lamp", "live"]]
     assert any(line.startswith("kafka: away: ") for line in lines)
     assert any(line.startswith("spool: ") for line in lines)
+
+
+async def test_the_subscriptions_that_a_connector_keeps_are_told_with_their_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    kept = [
+        SubscriptionStatus("dialog_end", "active"),
+        SubscriptionStatus("audit", "blocked_foreign", "theirs"),
+    ]
+    async with open_core(tmp_path, monkeypatch, connectors=["paris"]) as core:
+        core.daemon.fleet.runtimes["paris"].show_subscriptions(kept)
+        assert await streamd(core, "status") == 0
+        shown = capsys.readouterr().out
+        assert await streamd(core, "status", "paris", "--json") == 0
+    assert "subscription: paris dialog_end: active\n" in shown
+    assert "subscription: paris audit: blocked_foreign, theirs\n" in shown
+    told = json.loads(capsys.readouterr().out)["subscriptions"]
+    assert [each["state"] for each in told] == ["active", "blocked_foreign"]
 
 
 async def test_one_that_is_not_live_is_1_with_its_reason_and_gap(
