@@ -36,11 +36,15 @@ class ProtocolViolation(Transient):
 
 
 class Rejected(StreamdError):
-    """The server refuses what we ask as it stands (credentials, unknown producer): try again slowly."""
+    """The server refuses what we ask as it stands (credentials, unknown producer): try again slowly.
 
-    def __init__(self, reason: str) -> None:
+    `retry_after` is how many seconds the vendor wants to be left alone at least, where that is known.
+    """
+
+    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class BadRecord(StreamdError):

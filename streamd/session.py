@@ -60,7 +60,7 @@ async def _run_again_and_again(session: Session, link: SessionLink, runtime: Run
             backoff.reset()
             refusals = 0
         if isinstance(error, Rejected):
-            wait = _REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)]
+            wait = max(_REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)], error.retry_after)
             nudged = await _wait_refused(error, wait, session, link, runtime)
             refusals = 0 if nudged else refusals + 1
         elif isinstance(error, Transient):

@@ -169,6 +169,22 @@ async def test_a_refusal_is_tried_again_after_five_minutes_then_slower_and_at_on
     assert record.times("link_refused") == 1
 
 
+async def test_a_refusal_is_not_tried_again_before_the_vendor_wants_it(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    script = Script(fails(Rejected("address locked", retry_after=1800.0)))
+    spool = rig.spool()
+    work = runtime(spool, record, rig.clock, script)
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "refused")
+        await settled(spool)
+        mock_clock.jump(1799)
+        await settled(spool)
+        assert script.runs == 1
+        mock_clock.jump(1.01)
+        await eventually(lambda: script.runs == 2)
+
+
 # -- what is told
 
 
