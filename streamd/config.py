@@ -6,6 +6,7 @@ keys are declared in its own folder by extending `ConnectorConfig`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -94,6 +95,17 @@ class AdminConfig(Struct, frozen=True, forbid_unknown_fields=True):
     token: Secret | None = None
 
 
+class Rules(Struct, frozen=True):
+    """Field paths in the vendor's spelling, by what is done to the fields there."""
+
+    drop: Sequence[str] = ()
+    mask: Sequence[str] = ()
+    hash: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.drop or self.mask or self.hash)
+
+
 class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What never leaves the building: field paths in the vendor's spelling."""
 
@@ -102,6 +114,15 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     hash: list[str] = field(default_factory=list)
     hash_key: Secret | None = None
     dead_letter: Literal["withheld", "full"] = "withheld"
+
+    def by_default(self) -> Rules:
+        """Give the vendor's own rules: what is done to fields that nobody has named."""
+        return Rules()
+
+    def all_rules(self) -> Rules:
+        """Give the operator's rules and the vendor's own."""
+        own = self.by_default()
+        return Rules((*self.drop, *own.drop), (*self.mask, *own.mask), (*self.hash, *own.hash))
 
 
 class ConnectorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

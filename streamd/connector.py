@@ -63,6 +63,10 @@ class Counters(Protocol):
 class Ingress(Protocol):
     """Where the vendor pushes to us."""
 
+    def url(self, path: str) -> str:
+        """Give the URL by which the vendor reaches `path`, percent-encoded."""
+        ...
+
     def claim(
         self,
         path: str,

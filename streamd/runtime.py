@@ -92,8 +92,7 @@ class Runtime:
     def dead_letter(self, bad: BadRecord) -> Event:
         self.counters.count("dead_letters")
         privacy = self.config.privacy
-        rules = privacy.drop or privacy.mask or privacy.hash
-        withheld = bool(rules) and privacy.dead_letter != "full"
+        withheld = bool(privacy.all_rules()) and privacy.dead_letter != "full"
         return undecodable(bad, self.clock.now(), withheld=withheld)
 
     # -- the work

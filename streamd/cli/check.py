@@ -62,15 +62,15 @@ def leaving(config: Config) -> Iterator[str]:
 
 
 def _privacy(connector: ConnectorConfig) -> Iterator[str]:
-    privacy = connector.privacy
+    privacy, rules = connector.privacy, connector.privacy.all_rules()
     for rule, words in _RULES.items():
-        if getattr(privacy, rule):
-            yield f"{words}: {', '.join(getattr(privacy, rule))}"
+        if getattr(rules, rule):
+            yield f"{words}: {', '.join(getattr(rules, rule))}"
     common = {field.name for field in fields(PrivacyConfig)}
     for field in fields(privacy):
         if field.name not in common:
             yield f"{field.encode_name}: {_words(getattr(privacy, field.name))}"
-    if any(getattr(privacy, rule) for rule in _RULES):
+    if rules:
         yield "leaves: every other field as the vendor sends it"
         yield f"dead letters: {_DEAD_LETTERS[privacy.dead_letter]}"
     else:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from urllib.parse import quote
 
 import structlog
 
@@ -27,9 +28,13 @@ class Claims:
     """Every path of the ingress; the `Service` that its HTTP server has.
 
     `max_body_bytes`: of one request, inflated. `max_connections`: of the server, for its connectors to share.
+    `public_url`: where vendors reach it.
     """
 
-    def __init__(self, max_body_bytes: int = 32 * 1024**2, max_connections: int = 256) -> None:
+    def __init__(
+        self, max_body_bytes: int = 32 * 1024**2, max_connections: int = 256, public_url: str = ""
+    ) -> None:
+        self.public_url = public_url.rstrip("/")
         self.draining = False
         """Whether every request is turned away from now on."""
         self.max_body_bytes = max_body_bytes
@@ -124,6 +129,10 @@ class Desk:
         self.connector = connector
         self._claims = claims
         self._allowance = Allowance(claims.most_requests, 2 * claims.max_body_bytes)
+
+    def url(self, path: str) -> str:
+        """Give the URL by which the vendor reaches `path` (see `connector.Ingress`)."""
+        return self._claims.public_url + quote(path, safe="/~@")
 
     @asynccontextmanager
     async def claim(

@@ -32,7 +32,9 @@ class Listener:
         self._config = config.ingress
         self.claims = Claims()
         if self._config is not None:
-            self.claims = Claims(self._config.max_body_bytes, self._config.max_connections)
+            self.claims = Claims(
+                self._config.max_body_bytes, self._config.max_connections, self._config.public_url
+            )
         self.claims.expect(config.connectors)
         self.addresses: list[str] = []
         """Where it listens, `host:port`; empty while it does not."""
