@@ -90,6 +90,7 @@ async def test_what_the_server_says_about_the_wait_wins(
     )
     spool = rig.spool()
     async with running(spool, runtime(spool, record, rig.clock, script, retry_min_seconds=0.5)):
+        await eventually(lambda: moments(rig)[-1:] == ["lost"])
         await settled(spool)
         mock_clock.jump(99)
         await settled(spool)

@@ -294,7 +294,8 @@ async def _ask_a_new_server(data, errors):
         await nursery.start(serve)
         async with await trio.open_tcp_stream(*listener.socket.getsockname()) as stream:
             await stream.send_all(data)
-            await stream.send_eof()
+            with suppress(trio.BrokenResourceError):  # its patience may have ended
+                await stream.send_eof()
             answer = await until_closed(stream)
         nursery.cancel_scope.cancel()
     return answer

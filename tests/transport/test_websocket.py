@@ -40,7 +40,7 @@ async def collect(link, count):
 async def the_end(link):
     """Receive until the link ends; return what came before, and the end."""
     messages = []
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while True:
             try:
                 messages += await link.receive()
