@@ -117,6 +117,11 @@ class Context(Protocol[C_co]):
         """
         ...
 
+    async def published(self) -> None:
+        """Return when all that this connector had appended before has left the spool: Kafka has acknowledged
+        it, in its topic or as its dead letter. That takes as long as Kafka is away."""
+        ...
+
     def state(self, name: str) -> bytes | None:
         """Give the committed value of one name in the keyed state."""
         ...

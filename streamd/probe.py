@@ -60,6 +60,9 @@ class ProbeContext:
             else:
                 self._state[name] = value
 
+    async def published(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     def state(self, name: str) -> bytes | None:
         return self._state.get(name)
 

@@ -76,6 +76,9 @@ class Runtime:
     async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
         await self.spool.append(self.origin, items, changes)
 
+    async def published(self) -> None:
+        await self.spool.published(self.origin.connector)
+
     async def append_own(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
         """Append streamd's own events, which have room beyond the connector's share."""
         await self.spool.append(self.origin, items, changes, own=True)

@@ -65,14 +65,15 @@ class Walk:
         return act
 
 
-async def through(spool: Spool) -> datetime | None:
+async def through(spool: Spool, clock: trio.testing.MockClock) -> datetime | None:
     """Give through when all is complete once Kafka has taken all."""
     await settled(spool)
     for topic in spool.topics():
         for partition in range(4):
-            with trio.move_on_after(0.01):
-                spool.acknowledge(await spool.lane(topic, partition).take())
-    await trio.sleep(0.2)
+            lane = spool.lane(topic, partition)
+            while lane.has_rows:
+                spool.acknowledge(await lane.take())
+    clock.jump(0.2)
     await settled(spool)
     return spool.complete_through(ORIGIN.connector)
 
@@ -81,7 +82,7 @@ async def through(spool: Spool) -> datetime | None:
 
 
 async def test_the_first_gap_of_walked_windows_ends_where_the_walk_begins(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     spool = rig.spool()
     walk = Walk(at(-3600))
@@ -90,7 +91,7 @@ async def test_the_first_gap_of_walked_windows_ends_where_the_walk_begins(
         await eventually(lambda: work.status.state == "live")
         await settled(spool)
         told_of = gaps(rig)
-        assert await through(spool) == at(-3600)
+        assert await through(spool, mock_clock) == at(-3600)
     (opened, before), (closed, after) = told_of
     assert (opened, before["from"], before["to"], before["cause"]) == ("opened", None, None, "new_spool")
     assert (closed, after["from"], after["to"], after["events"]) == ("closed", None, told(at(-3600)), "lost")
@@ -98,7 +99,7 @@ async def test_the_first_gap_of_walked_windows_ends_where_the_walk_begins(
 
 @pytest.mark.parametrize("end", [Transient("lost"), Rejected("refused"), ZeroDivisionError("crashed")])
 async def test_a_lost_link_to_walked_windows_is_no_gap_and_holds_completeness_at_the_watermark(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock, end: Exception
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, end: Exception
 ) -> None:
     spool = rig.spool()
     walk = Walk(at(-3600))
@@ -107,17 +108,17 @@ async def test_a_lost_link_to_walked_windows_is_no_gap_and_holds_completeness_at
     async with running(spool, work):
         await eventually(lambda: work.status.state == "live")
         walk.watermark = at(-60)
-        assert await through(spool) == at(-60)
+        assert await through(spool, mock_clock) == at(-60)
         walk.over.set()
         await eventually(lambda: work.status.state in ("lost", "refused"))
-        await trio.sleep(600)
-        assert await through(spool) == at(-60)
+        mock_clock.jump(600)
+        assert await through(spool, mock_clock) == at(-60)
     assert record.counts["gaps"] == 1  # the first one
     assert moments(rig)[-1] == "stopped"
 
 
 async def test_walked_windows_go_on_after_a_restart_without_a_gap(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     walk = Walk(at(-3600))
     walk.watermark = at(-60)
@@ -126,33 +127,35 @@ async def test_walked_windows_go_on_after_a_restart_without_a_gap(
         work = runtime(spool, record, rig.clock, Script(walk.act(), stateful=False), losses="refetched")
         async with running(spool, work):
             await eventually(lambda work=work: work.status.state == "live")
-            await through(spool)
-        await trio.sleep(900)
+            await through(spool, mock_clock)
+        mock_clock.jump(900)
     assert record.counts["gaps"] == 1
 
 
 async def test_completeness_of_walked_windows_stands_at_the_watermark_of_before_until_the_walk_goes_on(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     walk = Walk(at(-3600))
     walk.watermark = at(-60)
     spool = rig.spool()
     async with running(spool, runtime(spool, record, rig.clock, Script(walk.act()), losses="refetched")):
-        assert await through(spool) == at(-60)
+        assert await through(spool, mock_clock) == at(-60)
     spool = rig.spool()
     down = Script(*[fails(Transient("down"))] * 50, stateful=False)
     async with running(spool, runtime(spool, record, rig.clock, down, losses="refetched")):
-        await trio.sleep(300)
-        assert await through(spool) == at(-60)
+        mock_clock.jump(300)
+        await settled(spool)
+        assert await through(spool, mock_clock) == at(-60)
 
 
 async def test_a_walk_that_was_killed_before_it_began_ends_the_first_gap_where_it_begins_then(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     spool = rig.spool()
     down = Script(*[fails(Transient("down"))] * 50, stateful=False)
     async with running(spool, runtime(spool, record, rig.clock, down, losses="refetched")):
-        await trio.sleep(1)
+        await settled(spool)
+        mock_clock.jump(1)
     spool = rig.spool()
     walk = Walk(at(-3600))
     work = runtime(spool, record, rig.clock, Script(walk.act(), stateful=False), losses="refetched")
@@ -166,7 +169,7 @@ async def test_a_walk_that_was_killed_before_it_began_ends_the_first_gap_where_i
 
 
 async def test_a_window_that_the_vendor_lost_is_declared_in_the_commit_that_passes_it(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     ids: list[str] = []
 
@@ -199,7 +202,9 @@ async def test_a_window_that_the_vendor_lost_is_declared_in_the_commit_that_pass
 # -- pending
 
 
-async def pending(rig: Rig, record: Record, *acts: Act) -> tuple[Spool, list[GapData]]:
+async def pending(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, *acts: Act
+) -> tuple[Spool, list[GapData]]:
     """Lose a pending link once, and give what is pending after a restart."""
     seen: list[GapData] = []
 
@@ -208,30 +213,35 @@ async def pending(rig: Rig, record: Record, *acts: Act) -> tuple[Spool, list[Gap
         seen.extend(link.pending_gaps())
         for act in acts:
             await act(link)
+        looked.set()
         await trio.sleep_forever()
 
-    over = trio.Event()
+    over, looked = trio.Event(), trio.Event()
     spool = rig.spool()
     lost = Script(lives(Transient("lost"), over), lives(), stateful=False)
     work = runtime(spool, record, rig.clock, lost, losses="pending")
     async with running(spool, work):
         await eventually(lambda: work.status.state == "live")
-        await trio.sleep(10)
+        mock_clock.jump(10)
+        await settled(spool)
         over.set()
-        await eventually(lambda: lost.runs == 2 and work.status.state == "live")
+        await eventually(lambda: work.status.state == "lost")
+        await settled(spool)
+        mock_clock.jump(1)
+        await eventually(lambda: work.status.state == "live")
         await settled(spool)
     spool = rig.spool()
     script = Script(look, stateful=False)
     async with running(spool, runtime(spool, record, rig.clock, script, losses="pending")):
-        await eventually(lambda: script.runs == 1)
+        await looked.wait()
         await settled(spool)
     return spool, seen
 
 
 async def test_pending_gaps_are_known_over_a_restart_until_they_are_settled_and_the_first_one_is_lost(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
-    _, seen = await pending(rig, record)
+    _, seen = await pending(rig, record, mock_clock)
     causes = [(gap.cause, gap.events, gap.to is not None) for gap in seen]
     assert causes == [("link_lost", "pending", True), ("stopped", "pending", True)]
     first = [gap for _, gap in gaps(rig) if gap["cause"] == "new_spool"]
@@ -242,7 +252,7 @@ async def test_pending_gaps_are_known_over_a_restart_until_they_are_settled_and_
     ("events", "by", "what"), [("recovered", "redelivery", "healed"), ("lost", None, "closed")]
 )
 async def test_a_settled_gap_is_told_with_its_figures_and_known_no_more(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock, events: str, by: str | None, what: str
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock, events: str, by: str | None, what: str
 ) -> None:
     async def settle(link: Link) -> None:
         gap = link.pending_gaps()[0]
@@ -251,7 +261,7 @@ async def test_a_settled_gap_is_told_with_its_figures_and_known_no_more(
             await link.settle_gap(gap.gap_id, **how)  # type: ignore[arg-type]
         assert gap not in link.pending_gaps()
 
-    spool, seen = await pending(rig, record, settle)
+    spool, seen = await pending(rig, record, mock_clock, settle)
     told_of = [(said, gap) for said, gap in gaps(rig) if gap["gap_id"] == seen[0].gap_id]
     assert [said for said, _ in told_of] == ["opened", "closed", what]
     last = told_of[-1][1]
@@ -263,7 +273,7 @@ async def test_a_settled_gap_is_told_with_its_figures_and_known_no_more(
 
 
 async def test_several_pending_gaps_of_one_cause_may_be_declared_and_the_first_part_of_one_be_lost(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
     async def declare(link: Link) -> None:
         for begin in (at(7200), at(3600)):
@@ -276,7 +286,7 @@ async def test_several_pending_gaps_of_one_cause_may_be_declared_and_the_first_p
         await link.settle_gap(ids[0], events="recovered", healed_by="backfill", since=at(7230))
 
     ids: list[str] = []
-    await pending(rig, record, declare)
+    await pending(rig, record, mock_clock, declare)
     mine = [(what, gap) for what, gap in gaps(rig) if gap["cause"] == "answers_failed"]
     assert [(what, gap["from"], gap["events"]) for what, gap in mine] == [
         ("closed", told(at(7200)), "pending"),
@@ -287,9 +297,9 @@ async def test_several_pending_gaps_of_one_cause_may_be_declared_and_the_first_p
 
 
 async def test_what_is_pending_of_a_session_that_is_configured_no_more_is_lost(
-    rig: Rig, record: Record, autojump_clock: trio.testing.MockClock
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
-    _, seen = await pending(rig, record)
+    _, seen = await pending(rig, record, mock_clock)
     spool = rig.spool()
     other = Script(lives(), name="other", stateful=False)
     work = runtime(spool, record, rig.clock, other, losses="pending")

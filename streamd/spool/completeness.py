@@ -22,10 +22,22 @@ class Completeness:
         self._instants: list[datetime | None] = [None]
         self._waiting = [outstanding]
         self._stand_ins: dict[int, int] = {}
+        self._fenced = False
+        self._gone = -1
+
+    def fence(self) -> int:
+        """Let the rows that come next stand in a mark of their own; give the last id before them."""
+        self._fenced = True
+        return self._rows[-1]
+
+    def has_left(self, fence: int) -> bool:
+        """Tell whether all rows up to a fence have left; those behind it do not count."""
+        return fence <= self._gone or not any(self._waiting[: self._mark_of(fence) + 1])
 
     def mark(self, last_row: int, rows: int, proven: datetime | None) -> None:
         """Note `rows` more rows, the last id so far, and what was proven when they were committed."""
-        if rows and self._instants[-1] is not None:
+        if rows and (self._fenced or self._instants[-1] is not None):
+            self._fenced = False
             self._rows.append(last_row)
             self._instants.append(proven)
             self._waiting.append(rows)
@@ -62,6 +74,7 @@ class Completeness:
         self._instants = [max(instants, default=None)]
         self._waiting = [outstanding]
         self._stand_ins.clear()
+        self._fenced = True
 
     def _mark_of(self, row: int) -> int:
         return bisect_left(self._rows, row)
@@ -69,7 +82,7 @@ class Completeness:
     def _advance(self) -> None:
         while len(self._rows) > 1 and not self._waiting[0]:
             self._see(self._instants.pop(0))
-            self._rows.pop(0)
+            self._gone = self._rows.pop(0)
             self._waiting.pop(0)
         if not self._waiting[0]:
             self._see(self._instants[0])

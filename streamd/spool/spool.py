@@ -1,7 +1,7 @@
 """The durable queue between receiving and Kafka: append, commit, take, acknowledge.
 
 `append` returns when its events and state are committed together, fsynced. The writer commits whenever it is
-idle: what arrived meanwhile is the next batch. Acknowledged rows go in the next commit.
+idle and rested: what arrived meanwhile is the next batch. Acknowledged rows go in the next commit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from streamd.instant import Setbacks
 from streamd.model import CORE_STREAMS, DEAD_LETTER, Event, Origin, State
 from streamd.spool.accounts import Accounts, Usage
 from streamd.spool.assembly import Handover
+from streamd.spool.beat import Beat
 from streamd.spool.directory import Ballast
 from streamd.spool.lanes import Lane, Lanes
 from streamd.spool.proofs import Proof, Proofs
@@ -51,8 +52,10 @@ class Spool:
         clock: Clock,
         cache_bytes: int = 8 * 1024**2,
         observe: Callable[[float], None] = lambda seconds: None,
+        beat: Beat | None = None,
     ) -> None:
-        """`observe` is told the duration of each commit in seconds, in the writer's thread."""
+        """`observe` is told the duration of each commit in seconds, in the writer's thread; `beat` keeps
+        them apart."""
         self.epoch = store.epoch
         self.disk_full = False
         self.closed = False
@@ -68,6 +71,7 @@ class Spool:
         self._work = trio.Event()
         self._writing = trio.Lock()
         self._thread = WriterThread()
+        self._beat = beat
         self._clock = clock
         self._setbacks = Setbacks(clock)
         self._proofs = Proofs(store.alive(), clock)
@@ -139,15 +143,18 @@ class Spool:
     # -- committing
 
     async def write(self) -> None:
-        """Commit for ever: at once when anything waits, and each TICK_SECONDS for the proof of life."""
+        """Commit for ever: when anything waits, in the beat, and each TICK_SECONDS for the proof of life."""
         try:
             while True:
                 with trio.move_on_after(TICK_SECONDS):
                     await self._work.wait()
                 self._work = trio.Event()
                 if self._queue or self._acknowledged or self._proofs:
+                    began = trio.current_time()
                     async with self._writing:
                         await self._commit()
+                    if self._beat is not None:
+                        await self._beat.rest(began)
         finally:
             self._close()
 
@@ -164,6 +171,19 @@ class Spool:
         while any(usage.rows for usage in self._accounts.usages()):
             await self.flush()
             await trio.sleep(_DRAIN_SECONDS)
+
+    async def published(self, connector: str) -> None:
+        """Return when all that a connector had appended before has left, or its dead letters have.
+
+        Raises SpoolClosed.
+        """
+        await trio.lowlevel.checkpoint()
+        marks = self._accounts.complete(connector)
+        fence = marks.fence()
+        while not marks.has_left(fence):
+            if self.closed:
+                raise SpoolClosed("the writer has ended; what was handed over last may not be on Kafka")
+            await self.usage(connector).waiting.park()
 
     async def flush(self) -> None:
         """Return when all that was handed over or acknowledged before is committed."""
@@ -217,6 +237,8 @@ class Spool:
         """Account for a commit; then those who waited for it may go on."""
         self.commits += 1
         self.numbers |= written.numbers
+        if self._beat is not None:
+            self._beat.bring(sum(row.count for row in written.rows))
         committed = set(calls)
         self._queue = [call for call in self._queue if call not in committed]
         self._accounts.come(written.rows, through)

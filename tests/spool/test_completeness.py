@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.model import DEAD_LETTER
 from streamd.spool.completeness import Completeness
 from streamd.spool.proofs import Proof
-from tests.spool.rig import ORIGIN, START, Rig, event
+from streamd.spool.rows import Row
+from streamd.spool.spool import SpoolClosed
+from tests.spool.rig import ORIGIN, OTHER, PREFIX, START, TOPIC, Rig, event
+
+LETTERS = f"{PREFIX}.{DEAD_LETTER.topic}"
 
 
 def at(seconds: int) -> datetime:
@@ -183,6 +190,98 @@ def test_a_long_outage_keeps_a_bounded_number_of_marks_and_still_ends_complete()
         marks.left(row)
         assert marks.through is None or marks.through <= at(row)
     assert marks.through == at(1000)
+
+
+@given(st.integers(0, 2), st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30), st.randoms())
+def test_what_was_appended_before_a_fence_has_left_when_its_rows_have_whatever_comes_behind(
+    outstanding: int, steps: list[tuple[bool, bool]], random: Random
+) -> None:
+    """Each step: one more row, with a proof or without, and perhaps a fence behind it."""
+    marks = Completeness(outstanding, outstanding)
+    waiting, row = set(range(1, outstanding + 1)), outstanding
+    fences: list[tuple[int, set[int]]] = []
+    for proven, fenced in steps:
+        row += 1
+        marks.mark(row, 1, at(row) if proven else None)
+        waiting.add(row)
+        if fenced:
+            fences.append((marks.fence(), set(waiting)))
+        while waiting and random.random() < 0.5:
+            left = random.choice(sorted(waiting))
+            waiting.remove(left)
+            marks.left(left)
+            for fence, before in fences:
+                assert marks.has_left(fence) == (not before & waiting)
+
+
+async def test_published_returns_when_what_was_appended_before_has_left_and_asks_for_nothing_behind_it(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = rig.spool(partitions=1)
+    nursery.start_soon(spool.write)
+    await spool.published(ORIGIN.connector)
+    await spool.append(ORIGIN, [event(1)], {})
+    await spool.append(OTHER, [event(9)], {})
+    done = trio.Event()
+
+    async def wait() -> None:
+        await spool.published(ORIGIN.connector)
+        done.set()
+
+    nursery.start_soon(wait)
+    await trio.testing.wait_all_tasks_blocked()
+    await spool.append(ORIGIN, [event(2)], {})
+    rows: list[Row] = []
+    while len(rows) < 3:
+        rows += await spool.lane(TOPIC, 0).take()
+    spool.acknowledge(rows[1:2])
+    await spool.flush()
+    assert not done.is_set()
+    spool.acknowledge(rows[:1])
+    await done.wait()
+    assert spool.usage(ORIGIN.connector).rows == 1
+
+
+@pytest.mark.parametrize("end", ["letter", "move", "end"])
+async def test_published_waits_for_dead_letters_and_over_a_move_and_ends_with_the_writer(
+    rig: Rig, nursery: trio.Nursery, end: str
+) -> None:
+    spool = rig.spool(partitions=1)
+    writing = await nursery.start(cancellable, spool.write)
+    await spool.append(ORIGIN, [event(1)], {})
+    outcome = trio.Event()
+
+    async def wait() -> None:
+        try:
+            await spool.published(ORIGIN.connector)
+        except SpoolClosed:
+            assert end == "end"
+        outcome.set()
+
+    nursery.start_soon(wait)
+    if end == "letter":
+        rows = await spool.lane(TOPIC, 0).take()
+        await spool.replace(rows, [(ORIGIN, event(2, stream=DEAD_LETTER))])
+        topic = LETTERS
+    else:
+        await spool.assign(TOPIC, 2)
+        topic = TOPIC
+    await trio.testing.wait_all_tasks_blocked()
+    assert not outcome.is_set()
+    if end == "end":
+        writing.cancel()
+    else:
+        lane = next(spool.lane(topic, each) for each in range(2) if spool.lane(topic, each).has_rows)
+        spool.acknowledge(await lane.take())
+    await outcome.wait()
+
+
+async def cancellable(
+    run: Callable[[], Awaitable[None]], *, task_status: trio.TaskStatus[trio.CancelScope]
+) -> None:
+    with trio.CancelScope() as scope:
+        task_status.started(scope)
+        await run()
 
 
 @pytest.mark.parametrize("waits", [True, False])
