@@ -138,7 +138,9 @@ async def test_completeness_of_walked_windows_stands_at_the_watermark_of_before_
     walk = Walk(at(-3600))
     walk.watermark = at(-60)
     spool = rig.spool()
-    async with running(spool, runtime(spool, record, rig.clock, Script(walk.act()), losses="refetched")):
+    work = runtime(spool, record, rig.clock, Script(walk.act(), stateful=False), losses="refetched")
+    async with running(spool, work):
+        await eventually(lambda: work.status.state == "live")
         assert await through(spool, mock_clock) == at(-60)
     spool = rig.spool()
     down = Script(*[fails(Transient("down"))] * 50, stateful=False)
