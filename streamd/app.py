@@ -30,6 +30,7 @@ from streamd.notify import Notifier
 from streamd.pipeline import Pipeline
 from streamd.publish.kafka import Kafka
 from streamd.spool import directory
+from streamd.spool.beat import Beat
 from streamd.spool.spool import Spool, SpoolClosed
 from streamd.spool.sqlite import SpoolCorrupt
 from streamd.spool.store import Store
@@ -86,6 +87,7 @@ class Daemon:
             partitions=self._configured_partitions,
             clock=self.clock,
             observe=self.metrics.commit_seconds.observe,
+            beat=Beat(),
         )
         self.ingress = Listener(config)
         self.fleet = Fleet(config, self.spool, self.clock, self.metrics, self.ingress.claims)

@@ -24,9 +24,6 @@ MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
 MOST_AT_ONCE = 5_000
 _KIND = "overflow"
 _FLUSH_SECONDS = 2.0
-# From one append to the next. Each is a commit, and a Kafka batch for every partition that it reaches:
-# without a pause, 1,000 messages a second make 160 commits and 950 batches, for 1.5 times the CPU.
-BEAT_SECONDS = 0.02
 # What is received now was sent up to so long before, and a gap speaks of what the vendor sent.
 UNDERWAY_SECONDS = 0.5
 
@@ -73,13 +70,11 @@ class Intake:
         ctx: Context[Any],
         link: Link,
         most: int = MOST_ITEMS,
-        beat_seconds: float = BEAT_SECONDS,
         underway_seconds: float = UNDERWAY_SECONDS,
     ) -> None:
         self._ctx = ctx
         self._link = link
         self._most = most
-        self._beat_seconds = beat_seconds
         self._underway = timedelta(seconds=underway_seconds)
         self._puts: deque[_Put] = deque()
         self._waiting = 0  # items in `_puts`
@@ -205,22 +200,16 @@ class Intake:
         return bool(waits) or self._hole is not None or self._in_hand > 0
 
     async def _pump(self) -> None:
-        """Append what is here, for ever: what comes alone at once, what follows within a beat together.
-
-        Where more waits than goes at once, nothing waits for the beat.
-        """
+        """Append what is here, for ever: what came while the spool was at work goes together."""
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            beat = trio.current_time() + self._beat_seconds
             self._in_hand += 1
             await self._append()
             self._in_hand -= 1
             self._note_idle()
             if self._puts:
                 self._work.set()
-            if self._waiting < MOST_AT_ONCE:
-                await trio.sleep_until(beat)
 
     async def _append(self) -> None:
         """Append what is here, in order; what ends this early leaves `proof` where it is."""

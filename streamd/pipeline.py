@@ -25,9 +25,6 @@ from streamd.spool.lanes import Lane
 from streamd.spool.rows import Row
 from streamd.spool.spool import Spool
 
-# A batch costs some 300 CPU us, a record in it 4: a busy partition sends one at most each 20 ms.
-LINGER_SECONDS = 0.02
-_FULL_BATCH = 200
 _REFUSED_SECONDS = 10.0
 
 
@@ -66,14 +63,10 @@ class Pipeline:
                 lanes.cancel_scope.cancel()
 
     async def _publish_lane(self, lane: Lane) -> None:
-        """Publish what comes: the first at once, what follows within LINGER_SECONDS in one batch."""
+        """Publish what comes: each commit's rows, and what was committed while Kafka was at work together."""
         while True:
-            rows = await lane.take()
-            began = trio.current_time()
-            published = await self._publish(lane, rows)
+            published = await self._publish(lane, await lane.take())
             self.published += published
-            if published < _FULL_BATCH:
-                await trio.sleep_until(began + LINGER_SECONDS)
 
     async def _publish(self, lane: Lane, rows: list[Row]) -> int:
         """Return when the rows are on Kafka, or dead letters of theirs in the spool; count the records."""

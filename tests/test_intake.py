@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from streamd.connector import NO_CHANGES, Changes, Item, Link
-from streamd.intake import BEAT_SECONDS, MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
+from streamd.intake import MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
 from streamd.link import SessionLink
 from streamd.model import Event
 from streamd.runtime import Runtime
@@ -35,14 +35,14 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 class Bench:
     """An intake on a real link, runtime and spool; its share of the spool can be taken and given back."""
 
-    def __init__(self, rig: Rig, spool: Spool, most: int, beat_seconds: float) -> None:
+    def __init__(self, rig: Rig, spool: Spool, most: int) -> None:
         self.rig = rig
         self._choked = False
         self.spool = spool
         self.record = Record()
         self.runtime: Runtime = runtime(spool, self.record, rig.clock)
         self.link: Link = SessionLink(self.runtime, Script())
-        self.intake = Intake(self.runtime, self.link, most, beat_seconds, underway_seconds=0.0)
+        self.intake = Intake(self.runtime, self.link, most, underway_seconds=0.0)
 
     def stick(self) -> None:
         self.spool.usage("emea").share = 0
@@ -71,19 +71,19 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(rig: Rig, most: int, beat_seconds: float = 0.0) -> AsyncIterator[Bench]:
+async def bench(rig: Rig, most: int) -> AsyncIterator[Bench]:
     """Yield an intake with its spool at work; `run` is the test's to start."""
     spool = rig.spool(partitions=1)
     async with trio.open_nursery() as writing:
         writing.start_soon(spool.write)
-        yield Bench(rig, spool, most, beat_seconds)
+        yield Bench(rig, spool, most)
         writing.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def pumping(rig: Rig, most: int, beat_seconds: float = 0.0) -> AsyncIterator[Bench]:
+async def pumping(rig: Rig, most: int) -> AsyncIterator[Bench]:
     """Yield an intake that runs, on a spool at work."""
-    async with bench(rig, most, beat_seconds) as on, trio.open_nursery() as session:
+    async with bench(rig, most) as on, trio.open_nursery() as session:
         session.start_soon(on.intake.run)
         yield on
         session.cancel_scope.cancel()
@@ -118,21 +118,6 @@ async def test_what_is_put_is_committed_in_its_order_with_its_changes(
         assert on.intake.proof(LATER) == LATER
 
 
-async def test_what_comes_alone_is_committed_at_once_and_what_follows_within_a_beat_together(
-    rig: Rig, mock_clock: trio.testing.MockClock
-) -> None:
-    async with pumping(rig, 1000, beat_seconds=0.02) as on:
-        on.put(event(0), at=at(0))
-        await eventually(lambda: on.spool.commits == 1)
-        for number in (1, 2, 3):
-            on.put(event(number), at=at(number))
-            await trio.testing.wait_all_tasks_blocked()
-        assert on.committed() == [0]
-        mock_clock.jump(0.02)
-        await eventually(lambda: on.committed() == [0, 1, 2, 3])
-        await eventually(lambda: on.spool.commits == 2)
-
-
 async def test_no_append_brings_much_more_than_fits_into_memory_several_times_over(
     rig: Rig, mock_clock: trio.testing.MockClock
 ) -> None:
@@ -149,9 +134,6 @@ async def test_no_append_brings_much_more_than_fits_into_memory_several_times_ov
         for number in range(0, total, 10):
             on.put(*map(event, range(number, number + 10)), at=at(number))
         session.start_soon(on.intake.run)
-        # No beat between: the clock stands.
-        await eventually(lambda: len(on.committed()) >= 3 * MOST_AT_ONCE)
-        mock_clock.jump(BEAT_SECONDS)
         await eventually(lambda: len(on.committed()) == total)
         assert max(sizes) < MOST_AT_ONCE + 10
         assert on.committed() == list(range(total))
@@ -235,7 +217,7 @@ async def test_what_is_dropped_while_an_append_is_under_way_belongs_to_the_same_
 ) -> None:
     async with bench(rig, 2) as on, trio.open_nursery() as session:
         ctx = Gated(on.runtime)
-        on.intake = Intake(ctx, on.link, 2, beat_seconds=0.0, underway_seconds=0.0)
+        on.intake = Intake(ctx, on.link, 2, underway_seconds=0.0)
         session.start_soon(on.intake.run)
 
         async def put(*numbers: int) -> None:

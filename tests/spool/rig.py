@@ -14,6 +14,7 @@ import trio
 from streamd.cloudevents import Envelope, Mode
 from streamd.model import Event, Origin, Record, State, Stream
 from streamd.spool.accounts import RESERVE_BYTES
+from streamd.spool.beat import Beat
 from streamd.spool.directory import DATABASE
 from streamd.spool.inspect import Dumped, look
 from streamd.spool.rows import Row
@@ -67,6 +68,7 @@ class Rig:
         max_bytes: int = 64 * 1024**2,
         prefix: str = PREFIX,
         observe: Callable[[float], None] = lambda seconds: None,
+        beat: Beat | None = None,
     ) -> Spool:
         store = self.store(max_bytes)
         spool = Spool(
@@ -77,6 +79,7 @@ class Rig:
             clock=self.clock,
             cache_bytes=cache_bytes,
             observe=observe,
+            beat=beat,
         )
         for connector in (ORIGIN.connector, OTHER.connector):
             spool.usage(connector).share = max_bytes

@@ -1,0 +1,59 @@
+"""The rests between commits: when something goes at once, and what waits to go together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from streamd.spool.beat import LEAST_SECONDS, MOST_SECONDS, Beat
+from streamd.spool.spool import Spool
+from tests.spool.rig import ORIGIN, Rig, event, eventually
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+@asynccontextmanager
+async def writing(rig: Rig) -> AsyncIterator[tuple[Spool, trio.Nursery]]:
+    spool = rig.spool(beat=Beat())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(spool.write)
+        yield spool, nursery
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_comes_alone_is_committed_at_once_and_what_follows_within_a_beat_together(
+    rig: Rig, mock_clock: MockClock
+) -> None:
+    async with writing(rig) as (spool, callers):
+        await spool.append(ORIGIN, [event(0)], {})
+        for number in (1, 2, 3):
+            callers.start_soon(spool.append, ORIGIN, [event(number)], {})
+            await wait_all_tasks_blocked()
+        assert spool.commits == 1
+        mock_clock.jump(LEAST_SECONDS)
+        await eventually(lambda: spool.usage(ORIGIN.connector).accepted == 4)
+        assert spool.commits == 2
+
+
+async def test_the_beat_grows_with_the_rate_and_not_with_a_lone_burst(autojump_clock: MockClock) -> None:
+    async def rest(beat: Beat, began: float, records: int) -> float:
+        beat.bring(records)
+        await beat.rest(began)
+        return trio.current_time() - began
+
+    beat = Beat()
+    began = trio.current_time()
+    assert await rest(beat, began, 100_000) == pytest.approx(LEAST_SECONDS)
+    for records, seconds in ((40, LEAST_SECONDS), (200, MOST_SECONDS), (2, LEAST_SECONDS)):
+        began = trio.current_time()
+        assert await rest(beat, began, records) == pytest.approx(seconds)
