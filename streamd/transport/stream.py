@@ -16,6 +16,10 @@ from streamd.transport.proxy import ask_tunnel, parse_proxy, place
 
 RECEIVE_BYTES = 262_144
 SEND_SECONDS = 10.0
+# Each reading costs some 200 CPU us, whatever it brings: where they would follow each other closely, and
+# bring little, one is made out of several.
+PAUSE_SECONDS = 0.005
+_LITTLE_BYTES = 32_768
 
 # A peer that vanished is noticed in about 30 s: unanswered probes on a silent link, unacknowledged
 # bytes on a busy one.
@@ -45,11 +49,14 @@ class Watched(trio.abc.Stream):
         self._send_seconds = send_seconds
         self.last_bytes_at = self.drained_at = monotonic()
         self._empty_at = self.drained_at
+        self._pauses = False
         self.fault: str | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         # Only a new call proves that the layer above has worked off what the last one returned.
         self.drained_at = self._empty_at
+        if self._pauses:
+            await trio.sleep(PAUSE_SECONDS)
         before = monotonic()
         if not self._stream.socket.is_readable():
             self.drained_at = self._empty_at = before
@@ -64,7 +71,9 @@ class Watched(trio.abc.Stream):
         if len(data) < asked:
             self._empty_at = before
         if data:
-            self.last_bytes_at = monotonic()
+            now = monotonic()
+            self._pauses = len(data) < _LITTLE_BYTES and now - self.last_bytes_at < 2 * PAUSE_SECONDS
+            self.last_bytes_at = now
         else:
             self.drained_at = before
             self.fault = self.fault or "end of stream"
