@@ -1,0 +1,63 @@
+"""Times of the server, which are texts without a zone (vendors/oracle_isr.md, section 2)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?")
+SECOND = timedelta(seconds=1)
+
+
+class Zone:
+    """The zone in which the server writes and reads times: UTC, or with `userTimeZoneFeatureEnabled` that of
+    the API user (section 2, P8). The setting `time_zone` names it."""
+
+    def __init__(self, name: str) -> None:
+        self._zone = ZoneInfo(name)
+
+    def read(self, text: str, latest: datetime) -> datetime | None:
+        """Read `yyyy-MM-dd HH:mm:ss` with any fraction, as UTC; None for anything else.
+
+        In the hour that autumn has twice it is the later instant, unless that is after `latest`.
+        """
+        found = _TIME.fullmatch(text)
+        if found is None:
+            return None
+        micros = (found[3] or "").ljust(6, "0")[:6]
+        try:
+            local = datetime.fromisoformat(f"{found[1]}T{found[2]}.{micros}").replace(tzinfo=self._zone)
+            first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+        return second if first < second <= latest else first
+
+    def lower(self, at: datetime) -> str:
+        """Write the lower bound of a search: `at` in whole seconds, or earlier.
+
+        A time in the hour that autumn has twice means one of two instants to the server; which one is not
+        said. Where the later one would leave something out, the bound is that hour earlier.
+        """
+        local = at.astimezone(self._zone)
+        if local.fold == 0:
+            local = (at - _repeated(local)).astimezone(self._zone)
+        return _written(local)
+
+    def upper(self, at: datetime) -> str:
+        """Write the upper bound of a search: `at` in whole seconds, or later, by the same rule."""
+        whole = at if at.microsecond == 0 else at.replace(microsecond=0) + SECOND
+        local = whole.astimezone(self._zone)
+        if local.fold == 1:
+            local = (whole + _repeated(local)).astimezone(self._zone)
+        return _written(local)
+
+
+def _repeated(local: datetime) -> timedelta:
+    """Say how much of the wall's time is there twice around `local`; zero nearly always."""
+    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+    return max(timedelta(0), first - second) if first is not None and second is not None else timedelta(0)
+
+
+def _written(local: datetime) -> str:
+    return local.strftime("%Y-%m-%d %H:%M:%S")
