@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from datetime import datetime
+from enum import IntEnum
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from streamd.connector import Context
 from streamd.connectors.avaya.config import AvayaConfig
-from streamd.connectors.avaya.limiter import Limiter, Priority
 from streamd.connectors.avaya.measure_types import Producer, read_producer, read_producer_ids
 from streamd.connectors.avaya.protocol import Verdict, judge, judge_token
 from streamd.connectors.avaya.rest import (
@@ -28,6 +28,7 @@ from streamd.connectors.avaya.rest import (
 from streamd.errors import RateLimited, Rejected, Transient
 from streamd.redaction import redact, redacted
 from streamd.transport.http import Http, Response, retry_after_seconds
+from streamd.transport.limiter import Budget, Limiter
 from streamd.transport.tokens import TokenCache
 
 # All producers ask for tokens, each in its own time: a refusal is one for all, so that no account is locked.
@@ -35,6 +36,16 @@ ONE_REFUSAL_SECONDS = 300.0
 MOST_SAID = 200  # characters of a problem's text
 _PAGE, _MOST_PAGES = 25, 40
 Parameters = Mapping[str, str]
+
+
+class Priority(IntEnum):
+    """Whose call comes first, so that the renewals of many producers are no spike."""
+
+    URGENT = 0
+    """Renewals, whose deadline is the expiry, and the token that everybody waits for."""
+    USUAL = 1
+    CATALOGUE = 2
+    """Nothing depends on the catalogue: it waits for all others, and what slows it down slows only it."""
 
 
 class Refusal(Struct, frozen=True):
@@ -57,7 +68,8 @@ class Account:
         self._clock = ctx.clock
         self._counters = ctx.counters
         self._http = http
-        self._limiter = Limiter(ctx.clock, ctx.config.requests_per_second)
+        pace = Budget(1, 1 / ctx.config.requests_per_second)
+        self._limiter = Limiter(ctx.clock, pace, apart=[Priority.CATALOGUE])
         self._tokens = TokenCache(self._fetch_token, ctx.clock.monotonic, random.random)
         account = quote(ctx.config.account_id, safe="")
         self._token_path = f"/api/auth/v1/{account}/protocol/openid-connect/token"
@@ -165,8 +177,8 @@ class Account:
         """
         for _ in range(2):
             token = await self.token()
-            await self._limiter.turn(priority)
-            answer = await self._request(method, path, token, params, json)
+            async with self._limiter.turn(priority):
+                answer = await self._request(method, path, token, params, json)
             verdict = judge(answer.status, problem_text(answer.body) if answer.status == 401 else "")
             if verdict is not Verdict.REFRESH_TOKEN:
                 break
@@ -192,14 +204,14 @@ class Account:
         refusal = self.refusal
         if refusal is not None and self._clock.monotonic() - refusal.at < ONE_REFUSAL_SECONDS:
             raise Rejected(refusal.reason)
-        await self._limiter.turn(Priority.URGENT)
         form = {
             "grant_type": "client_credentials",
             "client_id": self._config.client_id,
             "client_secret": self._config.client_secret.reveal(),
         }
-        asked_at = self._clock.monotonic()
-        answer = await self._http.request("POST", self._token_path, form=form)
+        async with self._limiter.turn(Priority.URGENT):
+            asked_at = self._clock.monotonic()
+            answer = await self._http.request("POST", self._token_path, form=form)
         try:
             self._raise_unless_ok("token", judge_token(answer.status), answer, Priority.URGENT)
         except Rejected as error:
