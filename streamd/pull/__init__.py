@@ -1,0 +1,1 @@
+"""What sources that answer only when asked have in common: windows, jobs, hints, zips; no vendor in it."""
