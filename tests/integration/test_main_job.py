@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 import trio
@@ -33,3 +35,9 @@ async def test_every_message_is_on_kafka_in_order_and_the_state_topic_equals_the
     assert judge.contradictions(everything) == []
     assert topics["streamd.dead-letter"] == []
     assert [hole["cause"] for hole in judge.gaps(topics["streamd.gaps"])].count("new_spool") == 4
+    servers = ",".join(site.kafka.bootstrap_servers)
+    command = [sys.executable, "-m", "streamd", "audit", "--bootstrap-servers", servers]
+    command += ["--topic-prefix", site.prefix, "--json"]
+    audit = await trio.run_process(command, capture_stdout=True, check=False)
+    assert audit.returncode == 0, audit.stdout
+    assert json.loads(audit.stdout)["duplicates"] == 0
