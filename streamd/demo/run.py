@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,10 @@ partitions = 3
 [spool]
 directory = "{directory}/state"
 
+[ingress]
+listen = "127.0.0.1:{port}"
+public_url = "http://127.0.0.1:{port}"
+
 [admin]
 listen = "127.0.0.1:0"
 
@@ -47,8 +52,9 @@ async def run(seconds: float, rate: float) -> bool:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="streamd-demo-") as directory, open_embedded_kafka() as kafka:
         async with AsyncExitStack() as stack:
-            sources = [await stack.enter_async_context(open_demo(rate)) for open_demo in _vendors()]
-            config = _configure(Path(directory), kafka.bootstrap_servers, sources)
+            port = _free_port()
+            sources = [await stack.enter_async_context(open_demo(rate, port)) for open_demo in _vendors()]
+            config = _configure(Path(directory), kafka.bootstrap_servers, port, sources)
             topics = {spec.name: spec.partitions for spec in topic_specs(load(config).config).values()}
             for topic, partitions in topics.items():
                 kafka.create_topic(topic, partitions)
@@ -63,14 +69,20 @@ async def run(seconds: float, rate: float) -> bool:
             return _conclude(console, reader, sources, log)
 
 
-def _vendors() -> list[Callable[[float], Any]]:
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _vendors() -> list[Callable[[float, int], Any]]:
     return [importlib.import_module(f"streamd.simulators.{name}.demo").open_demo for name in all_types()]
 
 
-def _configure(directory: Path, bootstrap: list[str], sources: list[DemoSource]) -> Path:
+def _configure(directory: Path, bootstrap: list[str], port: int, sources: list[DemoSource]) -> Path:
     config = directory / "streamd.toml"
     tables = "\n".join(source.table for source in sources)
-    config.write_text(_CONFIG.format(bootstrap=bootstrap, directory=directory, tables=tables))
+    config.write_text(_CONFIG.format(bootstrap=bootstrap, directory=directory, port=port, tables=tables))
     return config
 
 

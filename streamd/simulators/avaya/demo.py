@@ -42,7 +42,7 @@ class AvayaDemo:
 
 
 @asynccontextmanager
-async def open_demo(rate: float) -> AsyncIterator[AvayaDemo]:
+async def open_demo(rate: float, ingress_port: int = 0) -> AsyncIterator[AvayaDemo]:
     """Simulate one account at `rate` events a second until the block is left."""
     async with open_avaya_simulator(AvayaOptions(rate=rate, keys=25)) as simulator:
         yield AvayaDemo(simulator)

@@ -42,7 +42,7 @@ class O2gDemo:
 
 
 @asynccontextmanager
-async def open_demo(rate: float) -> AsyncIterator[O2gDemo]:
+async def open_demo(rate: float, ingress_port: int = 0) -> AsyncIterator[O2gDemo]:
     """Simulate one server at `rate` lines a second until the block is left."""
     options = O2gOptions(rate=rate, password="simulated-secret")  # noqa: S106 - the demo's own
     async with open_o2g_simulator(options) as simulator:

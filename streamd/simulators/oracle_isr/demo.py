@@ -10,6 +10,7 @@ from streamd.simulators import Sent
 from streamd.simulators.oracle_isr.options import OracleIsrOptions
 from streamd.simulators.oracle_isr.simulator import OracleIsrSimulator, open_oracle_isr_simulator
 
+_NAME = "isr-demo"
 _CALLS_A_SECOND = 4.0  # more cannot be asked for one by one at the pace a client is asked to keep
 _RESETS = 3  # requests; a client that tries again at once has a second broken link, and a third
 
@@ -17,8 +18,8 @@ _RESETS = 3  # requests; a client that tries again at once has a second broken l
 class OracleIsrDemo:
     """A `DemoSource` (streamd/simulators/__init__.py). What was sent is each recording shown in full."""
 
-    def __init__(self, simulator: OracleIsrSimulator) -> None:
-        self.table = simulator.connector_table("isr-demo", push=False)
+    def __init__(self, simulator: OracleIsrSimulator, *, push: bool) -> None:
+        self.table = simulator.connector_table(_NAME, push=push)
         self._simulator = simulator
 
     def sent(self) -> Sequence[Sent]:
@@ -42,7 +43,7 @@ class OracleIsrDemo:
 
 
 @asynccontextmanager
-async def open_demo(rate: float) -> AsyncIterator[OracleIsrDemo]:
+async def open_demo(rate: float, ingress_port: int = 0) -> AsyncIterator[OracleIsrDemo]:
     """Simulate a recorder with `rate` calls a second, four at most, until the block is left."""
     options = OracleIsrOptions(
         rate=min(rate, _CALLS_A_SECOND),
@@ -51,4 +52,7 @@ async def open_demo(rate: float) -> AsyncIterator[OracleIsrDemo]:
         password="simulated-secret",  # noqa: S106 - the demo's own
     )
     async with open_oracle_isr_simulator(options) as simulator:
-        yield OracleIsrDemo(simulator)
+        if ingress_port:
+            secret = simulator.options.path_secret
+            simulator.notify_to(f"http://127.0.0.1:{ingress_port}/oracle_isr/{_NAME}/{secret}")
+        yield OracleIsrDemo(simulator, push=bool(ingress_port))
