@@ -15,7 +15,7 @@ class Sent(NamedTuple):
 
 
 class DemoSource(Protocol):
-    """What `streamd demo` needs of a simulator; its package has `open_demo(rate, ingress_port=0)`, which yields one.
+    """What `streamd demo` needs of a simulator; its package's `open_demo(rate, ingress_port=0)` yields one.
 
     `rate` is events a second; at `ingress_port` of this machine the daemon takes what is pushed, 0: nowhere.
     """
