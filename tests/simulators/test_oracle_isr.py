@@ -695,6 +695,7 @@ async def test_every_page_can_be_had_for_one_operation(fault: str, status: int, 
         for _ in "ab":
             answer = await world.get()
             assert (answer.status_code, answer.content[:15]) == (status, start)
+            assert answer.headers.get("Retry-After") == ("1" if status == 503 else None)
         assert (await world.found())["code"] == 19
         assert (await world.log_in()).status_code == status
         assert (await world.log_in()).json()["result"]["code"] == 0

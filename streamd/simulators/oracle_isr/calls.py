@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from random import Random
 
 from msgspec.structs import replace
 
+from streamd.simulators.oracle_isr.faults import draw
 from streamd.simulators.oracle_isr.life import Caller, Life
 from streamd.simulators.oracle_isr.options import OracleIsrOptions
 from streamd.simulators.oracle_isr.recordings import Fate, Recording
@@ -72,14 +72,14 @@ class Calls:
         return recording
 
     def _draw_caller(self) -> Caller:
-        draw = self._random
+        random = self._random
         return Caller(
-            ani=str(draw.randrange(1001, 1100)),
-            dnis=str(draw.randrange(2001, 2020)),
+            ani=str(random.randrange(1001, 1100)),
+            dnis=str(random.randrange(2001, 2020)),
             ingress_call_id="" if self._hits("no-ingress") else None,
             isr_ucid="" if self._hits("no-ucid") else None,
-            agent_id=draw.choice(("", "agent7", "agent8")),
-            custom={"CustomDataField1": draw.choice(_PEOPLE)} if draw.random() < 0.5 else {},
+            agent_id=random.choice(("", "agent7", "agent8")),
+            custom={"CustomDataField1": random.choice(_PEOPLE)} if random.random() < 0.5 else {},
             hidden=self._hits("hidden"),
         )
 
@@ -94,27 +94,22 @@ class Calls:
 
     def _plan_life(self, recording: Recording, at: float, seconds: float) -> None:
         if self._hits("pause"):
-            self._plan(at + 0.3 * seconds, recording, Fate.LIVE, self._life.pause)
-            self._plan(at + 0.5 * seconds, recording, Fate.LIVE, self._life.resume)
+            self._life.plan(at + 0.3 * seconds, recording, Fate.LIVE, self._life.pause)
+            self._life.plan(at + 0.5 * seconds, recording, Fate.LIVE, self._life.resume)
         if self._hits("split"):
-            self._plan(at + 0.6 * seconds, recording, Fate.LIVE, self._life.split)
+            self._life.plan(at + 0.6 * seconds, recording, Fate.LIVE, self._life.split)
         gap = self._draw_gap()
         ends = at + seconds
-        self._plan(ends, recording, Fate.LIVE, lambda each, when: self._life.end(each, when, gap))
+        self._life.plan(ends, recording, Fate.LIVE, lambda each, when: self._life.end(each, when, gap))
         if gap == math.inf:
             return
         changes = {"changed": self._change, "deleted": self._life.delete, "moved": self._life.archive}
         for name, after in _AFTERWARDS.items():
             if self._hits(name):
-                self._plan(ends + gap + after, recording, Fate.FINISHED, changes[name])
+                self._life.plan(ends + gap + after, recording, Fate.FINISHED, changes[name])
 
     def _change(self, recording: Recording, at: float) -> None:
         self._life.change(recording, at, {"CustomDataField1": f"changed at {at:.0f}"})
-
-    def _plan(
-        self, at: float, recording: Recording, fate: Fate, action: Callable[[Recording, float], None]
-    ) -> None:
-        self._schedule.at(at, lambda when: action(recording, when) if recording.fate is fate else None)
 
     def _draw_seconds(self) -> float:
         if self._hits("short"):
@@ -128,4 +123,4 @@ class Calls:
         return self.faults.number("late-seconds", 120.0) if self._hits("late") else self._options.gap_seconds
 
     def _hits(self, name: str) -> bool:
-        return self.faults.has(name) and self._random.random() * max(1.0, self.faults.number(name)) < 1
+        return draw(self.faults, name, self._random)

@@ -9,6 +9,7 @@ clock's, if not called real.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from random import Random
 
 from streamd.simulators.oracle_isr.codes import MESSAGES
 from streamd.simulators.switches import Switch, Switches
@@ -161,3 +162,8 @@ FAULTS: Mapping[str, str] = {switch.name: switch.describe() for switch in SWITCH
 def read_faults(written: Iterable[str] = ()) -> Switches:
     """Return the switches that are on; raise ConfigError that names every mistake."""
     return Switches(_BY_NAME, written)
+
+
+def draw(faults: Switches, name: str, random: Random) -> bool:
+    """Draw whether a switch that means one in N strikes this time."""
+    return faults.has(name) and random.random() * max(1.0, faults.number(name)) < 1

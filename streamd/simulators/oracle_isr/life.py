@@ -108,7 +108,7 @@ class Life:
         self._recordings.leave(recording)
         self._notifier.announce("RECORDING_ENDED_EVENT", recording, at)
         if gap != math.inf:
-            self._plan(at + gap, recording, Fate.ENDING, self.finish)
+            self.plan(at + gap, recording, Fate.ENDING, self.finish)
 
     def finish(self, recording: Recording, at: float, *, archive: bool = True) -> None:
         """Let it be found under its new ids; `archive`: and be archived in time."""
@@ -118,7 +118,7 @@ class Life:
             segment.segment_id = next(self._segment_ids)
         self._recordings.finish(recording)
         if archive and self._options.archive_seconds != math.inf:
-            self._plan(at + self._options.archive_seconds, recording, Fate.FINISHED, self.archive)
+            self.plan(at + self._options.archive_seconds, recording, Fate.FINISHED, self.archive)
 
     def archive(self, recording: Recording, at: float) -> None:
         """Move its files (again), which get new names the first time."""
@@ -150,7 +150,7 @@ class Life:
         _demand(recording, Fate.FINISHED)
         recording.delete_flag = True
         recording.revisions.append(Revision(at, "marked"))
-        self._plan(at + self._options.delete_seconds, recording, Fate.FINISHED, self.remove)
+        self.plan(at + self._options.delete_seconds, recording, Fate.FINISHED, self.remove)
 
     def remove(self, recording: Recording, at: float) -> None:
         """Let it be gone."""
@@ -159,7 +159,7 @@ class Life:
         recording.revisions.append(Revision(at, "removed"))
         self._recordings.remove(recording)
 
-    def _plan(self, at: float, recording: Recording, fate: Fate, action: Change) -> None:
+    def plan(self, at: float, recording: Recording, fate: Fate, action: Change) -> None:
         """Let `action` happen at `at`, if the recording is in the state for it then."""
         self._schedule.at(at, lambda when: action(recording, when) if recording.fate is fate else None)
 

@@ -13,6 +13,7 @@ import trio
 
 from streamd.simulators.omilia.clock import ScaledClock
 from streamd.simulators.oracle_isr.client import Client, Unanswered
+from streamd.simulators.oracle_isr.faults import draw
 from streamd.simulators.oracle_isr.log import Log, NotificationEntry
 from streamd.simulators.oracle_isr.options import OracleIsrOptions
 from streamd.simulators.oracle_isr.recordings import PREFIX, Recording
@@ -184,4 +185,4 @@ class Notifier:
         )
 
     def _hits(self, name: str) -> bool:
-        return self.faults.has(name) and self._random.random() * max(1.0, self.faults.number(name)) < 1
+        return draw(self.faults, name, self._random)
