@@ -44,7 +44,7 @@ class ServerClock:
         self._heard = _Heard(date, at, date + _RESOLUTION / 2 - answered_about)
 
     def now(self) -> datetime | None:
-        """Give an instant that the server's clock has reached, late by the answer's way; None: never heard."""
+        """Give an instant that the server's clock has reached, late by its way; None: not heard yet."""
         heard = self._heard
         if heard is None:
             return None
