@@ -1,0 +1,108 @@
+"""Which rows were published, and as what: the seen set, kept in the keyed state by call (section 6)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from streamd.connectors.huawei_aicc.normalise import CONTENT_BYTES, KEY_BYTES, Fact
+from streamd.errors import BadRecord
+
+PREFIX: Final = "seen/"
+SLICES: Final = 256
+"""Parts in which the whole set is looked through, so that none of them takes long."""
+_NAME_BYTES = 10
+_HEAD = struct.Struct("<I")  # epoch second of the last change
+_ENTRY = struct.Struct(f"<{KEY_BYTES}s{CONTENT_BYTES}sHI")  # key, content, revision, epoch second asked at
+_MOST_REVISION = 0xFFFF
+_BAD = b"bad".ljust(KEY_BYTES, b"\0")
+
+
+class Sight(Struct, gc=False):
+    """As what a row was published last: its content, the revision, and when that export was asked for."""
+
+    content: bytes
+    revision: int
+    asked_at: int
+
+
+class Seen:
+    """The seen set while one batch of rows is judged: `changes` are to be committed with what is new in it.
+
+    `state` looks a name of the keyed state up; what the batch before has changed must be committed.
+    """
+
+    def __init__(self, state: Callable[[str], bytes | None], asked_at: datetime, now: datetime) -> None:
+        self._state = state
+        self._asked_at = int(asked_at.timestamp())
+        self._now = int(now.timestamp())
+        self._calls: dict[str, dict[bytes, Sight]] = {}
+        self._changed: set[str] = set()
+
+    def news(self, facts: Iterable[Fact]) -> Iterator[tuple[Fact, int]]:
+        """Give the rows that are new or have changed, with their revision."""
+        for fact in facts:
+            revision = self._revision(_name(fact.call), fact.key, fact.content)
+            if revision:
+                yield fact, revision
+
+    def is_news(self, bad: BadRecord) -> bool:
+        """Tell whether what cannot be understood is seen for the first time: each export has it again."""
+        name = _name(hashlib.sha256(bad.payload).hexdigest())
+        return self._revision(name, _BAD, b"") == 1
+
+    @property
+    def changes(self) -> Mapping[str, bytes]:
+        """Give what the keyed state has to take."""
+        return {name: _packed(self._calls[name], self._now) for name in self._changed}
+
+    def _revision(self, name: str, key: bytes, content: bytes) -> int:
+        """Give the revision under which to publish a row; 0 where nothing is new.
+
+        What an older export says of a row that a newer one has shown otherwise already is no change.
+        """
+        sights = self._calls.get(name)
+        if sights is None:
+            sights = self._calls[name] = _unpacked(self._state(name))
+        sight = sights.get(key)
+        if sight is not None and (sight.content == content or self._asked_at < sight.asked_at):
+            return 0
+        revision = 1 if sight is None else min(sight.revision + 1, _MOST_REVISION)
+        sights[key] = Sight(content, revision, self._asked_at)
+        self._changed.add(name)
+        return revision
+
+
+def slice_prefix(number: int) -> str:
+    """Give what the names in one slice of the set begin with."""
+    return f"{PREFIX}{number % SLICES:02x}"
+
+
+def stale(entries: Mapping[str, bytes], now: datetime, keep: timedelta) -> list[str]:
+    """Give the names that have not changed for so long that no window reaches their rows any more."""
+    oldest = (now - keep).timestamp()
+    return [name for name, value in entries.items() if _HEAD.unpack_from(value)[0] < oldest]
+
+
+def _name(call: str) -> str:
+    digest = hashlib.sha256(call.encode(errors="surrogatepass")).digest()
+    return f"{PREFIX}{digest[:_NAME_BYTES].hex()}"
+
+
+def _packed(sights: Mapping[bytes, Sight], now: int) -> bytes:
+    entries = (
+        _ENTRY.pack(key, sight.content, sight.revision, sight.asked_at) for key, sight in sights.items()
+    )
+    return _HEAD.pack(now) + b"".join(entries)
+
+
+def _unpacked(value: bytes | None) -> dict[bytes, Sight]:
+    if value is None:
+        return {}
+    entries = _ENTRY.iter_unpack(value[_HEAD.size :])
+    return {key: Sight(content, revision, asked_at) for key, content, revision, asked_at in entries}
