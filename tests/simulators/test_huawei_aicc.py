@@ -39,6 +39,7 @@ from streamd.simulators.huawei_aicc import (
     identify,
     open_huawei_simulator,
 )
+from streamd.simulators.huawei_aicc.demo import open_demo
 from streamd.simulators.huawei_aicc.faults import SWITCHES
 from streamd.simulators.huawei_aicc.signature import (
     Signed,
@@ -1413,3 +1414,37 @@ def test_the_command_line_ends_with_78_on_an_unknown_fault() -> None:
     )
     assert found.returncode == 78
     assert b"nonsense" in found.stderr
+
+
+# The demo
+
+
+async def test_the_demo_counts_as_sent_what_its_client_is_done_with() -> None:
+    with trio.fail_after(10):
+        async with (
+            receiving() as receiver,
+            open_demo(200) as demo,
+            httpx.AsyncClient(verify=NO_TLS, trust_env=False) as http,
+        ):
+            table = tomllib.loads(demo.table)["connectors"]["huawei-demo"]
+            assert table["callback"] is False
+            simulator = demo._simulator
+            world = World(simulator, http, receiver)
+            while len(simulator.rows) < 20:
+                await trio.sleep(0.01)
+            demo.quiet()
+            cdrs = await world.rows("call")
+            assert demo.sent() == []
+            await demo.disturb()
+            for _ in range(2):
+                assert (await world.post(QUERY, world.wanted())).status_code == 502
+                assert (await world.download("x.zip")).status_code == 502
+            recordings = await world.rows("record")
+            await world.job()
+            sent = Counter(each.identity for each in demo.sent())
+            assert set(sent) == set(simulator.truth())
+            events = [{"type": "streamd.cdr.recorded", "data": each} for each in cdrs]
+            events += [{"type": "streamd.recording.available", "data": each} for each in recordings]
+            assert sent == Counter(demo.identity(each) for each in events)
+            assert demo.identity({"type": "streamd.call.ended", "data": cdrs[0]}) is None
+            assert {each.scope for each in demo.sent()} == {"cdrs", "recordings"}

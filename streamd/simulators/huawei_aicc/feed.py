@@ -14,13 +14,14 @@ _CATCH_UP = 1.0  # seconds: a process that was stopped does not make up for more
 
 
 class Feed:
-    """Calls that begin now and are written as they go on."""
+    """Calls that begin now and are written as they go on, or have just ended."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def run(self) -> None:
-        """Begin calls for `service.rate` rows a real second, until cancelled."""
+        """Let calls happen for `service.rate` rows a real second, until cancelled."""
+        happen = commands.call if self._service.options.whole_calls else commands.begin_call
         owed, last = 0.0, trio.current_time()
         while True:
             rate = self._service.rate
@@ -30,4 +31,4 @@ class Feed:
             owed = min(owed + (now - last) * rate, max(1.0, rate * _CATCH_UP)) if rate > 0 else 0.0
             last = now
             while owed >= 1:
-                owed -= len(commands.begin_call(self._service).rows)
+                owed -= len(happen(self._service).rows)

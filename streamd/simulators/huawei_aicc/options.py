@@ -17,7 +17,8 @@ class HuaweiOptions:
     `time_zone` is that of the tenant space. `signing_host`, where it is set, is the only Host that signatures
     are checked with, as behind an NSLB.
 
-    `rate` is rows a real second over all types (0: nobody calls by himself). `time_scale` makes the
+    `rate` is rows a real second over all types (0: nobody calls by himself): of calls that begin, or with
+    `whole_calls` of such that have just ended, with all rows written. `time_scale` makes the
     platform's clock that much faster, `starts_at` (epoch seconds; 0: now) is where it begins: rows, windows,
     the Date header, files, retries and locks go by it. Timestamps of signatures and the network's timeouts
     are in real time.
@@ -39,6 +40,7 @@ class HuaweiOptions:
     vdn_id: str = "1"
     time_zone: str = "Asia/Shanghai"
     rate: float = 0.0
+    whole_calls: bool = False
     time_scale: float = 1.0
     starts_at: float = 0.0
     seed: int = 1
