@@ -6,6 +6,7 @@ Sources: vendors/omilia.md section 1 (P-AUTH, P-MCP, P-KC). IAM is a Keycloak; i
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -50,7 +51,9 @@ _oauth = msgspec.json.Decoder(_Oauth).decode
 
 
 class Credentials(Protocol):
-    """Where the bearer token of a call comes from."""
+    """Where the token of a call comes from; `scheme` is how its Authorization header begins."""
+
+    scheme: str
 
     async def get(self) -> str:
         """Give a token that is good for now. Raises Transient, RateLimited or Rejected."""
@@ -72,7 +75,9 @@ class Credentials(Protocol):
 class PersonalToken:
     """A personal access token: nothing to fetch, nothing to refresh (P-PAT)."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, scheme: str = "Bearer") -> None:
+        """Which scheme the platform wants of such a token is not documented (section 9, question 9)."""
+        self.scheme = scheme
         self._token = token
 
     async def get(self) -> str:
@@ -95,12 +100,14 @@ class PasswordLogin:
     Each password grant opens another session there, so refreshing is preferred (P-KC).
     """
 
-    def __init__(self, http: Http, clock: Clock, realm: str, username: str, password: str) -> None:
-        """Use `http`, a client for the root of IAM."""
+    scheme = "Bearer"
+
+    def __init__(self, http: Http, clock: Clock, realm: str, user: Mapping[str, str]) -> None:
+        """Use `http`, a client for the root of IAM. `user`: username, password, otp if there is one."""
         self._http = http
         self._clock = clock
         self._root = f"/auth/realms/{realm}/protocol/openid-connect"
-        self._user = {"username": username, "password": password}
+        self._user = user
         self._session: _Session | None = None
         self._refusal: tuple[str, float] | None = None
         self._cache = TokenCache(self._fetch, clock.monotonic, random.random)

@@ -24,7 +24,10 @@ async def logged_in(
         open_omilia_simulator(OmiliaOptions(faults=frozenset(faults), **options)) as simulator,
         open_http(simulator.iam_url) as http,
     ):
-        yield simulator, PasswordLogin(http, SystemClock(), realm, "streamd", password)
+        yield (
+            simulator,
+            PasswordLogin(http, SystemClock(), realm, {"username": "streamd", "password": password}),
+        )
 
 
 def grants(simulator: OmiliaSimulator) -> int:
