@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -38,8 +39,8 @@ class Connections:
         shims.connection_watch.set(self._era)
 
     def end(self) -> None:
-        """Have every connection closed that this client still opens."""
-        self._era.wanted = False
+        """Cut what this client has left open, and whatever it still opens."""
+        self._era.end()
 
     @property
     def reason(self) -> str | None:
@@ -80,8 +81,9 @@ class _Era:
     """The connections of one client."""
 
     def __init__(self, connections: Connections) -> None:
-        self.wanted = True
+        self._wanted = True
         self._connections = connections
+        self._open: WeakSet[Any] = WeakSet()
 
     def opening(self, host: str, port: int) -> None:
         self._connections.opening()
@@ -89,9 +91,15 @@ class _Era:
     def failed(self, host: str, port: int, error: BaseException) -> None:
         self._connections.failed(host, port, error)
 
-    def opened(self) -> bool:
+    def opened(self, connection: Any) -> bool:
         self._connections.opened()
-        return self.wanted
+        self._open.add(connection)
+        return self._wanted
+
+    def end(self) -> None:
+        self._wanted = False
+        for connection in self._open:
+            shims.cut(connection)
 
 
 def arguments_or_rejected(config: KafkaConfig) -> dict[str, Any]:

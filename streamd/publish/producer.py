@@ -78,12 +78,16 @@ class Link:
             async with asyncio.timeout(self._settings.start_timeout):
                 await shims.start(producer, self._former)
         except (KafkaError, OSError) as error:
-            await shims.tear_down(producer, self._settings.teardown)
+            await self._close(producer)
             return self._opening.plainly(error)
         except asyncio.CancelledError:
-            await shims.tear_down(producer, self._settings.teardown)
+            await self._close(producer)
             raise
         return producer
+
+    async def _close(self, producer: shims.Producer) -> None:
+        self._opening.end()
+        await shims.tear_down(producer, self._settings.teardown)
 
     def _create(self, arguments: dict[str, Any]) -> shims.Producer:
         settings, config = self._settings, self._config
@@ -113,8 +117,7 @@ class Link:
             return await self._watch(producer)
         finally:
             self.producer = None
-            self._opening.end()
-            await shims.tear_down(producer, self._settings.teardown)
+            await self._close(producer)
             self._changed()
 
     async def _watch(self, producer: shims.Producer) -> str:

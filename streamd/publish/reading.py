@@ -76,8 +76,10 @@ async def _read_all(
     except (KafkaError, OSError) as error:
         raise connections.plainly(error) from error
     finally:
+        closing = asyncio.ensure_future(consumer.stop())
+        await asyncio.wait([closing], timeout=settings.teardown)
+        closing.cancel()
         connections.end()
-        await consumer.stop()
 
 
 async def _partitions(config: KafkaConfig, settings: Settings) -> list[TopicPartition]:

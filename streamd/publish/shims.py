@@ -63,7 +63,7 @@ class ConnectionWatch(Protocol):
 
     def failed(self, host: str, port: int, error: BaseException) -> None: ...
 
-    def opened(self) -> bool:
+    def opened(self, connection: Any) -> bool:
         """Take note; False: nobody wants it any more."""
         ...
 
@@ -100,10 +100,18 @@ async def open_connection(host: str, port: int, **arguments: Any) -> Any:
     except FOREIGN as error:
         watch.failed(host, port, error)
         raise KafkaConnectionError(f"{type(error).__name__} while connecting to {host}:{port}") from error
-    if not watch.opened():
-        connection.close()
+    if not watch.opened(connection):
+        cut(connection)
         raise KafkaConnectionError(f"{host}:{port} is not wanted any more")
     return connection
+
+
+def cut(connection: Any) -> None:
+    """Close a connection now: `close` waits until a peer that may be frozen has taken what was written."""
+    writer = connection._writer
+    connection.close()
+    if writer is not None:
+        writer.transport.abort()
 
 
 async def _step_that_sees_refusals(authenticator: Any, payload: bytes | None) -> Any:
