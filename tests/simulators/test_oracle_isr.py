@@ -459,6 +459,9 @@ async def test_live_matches_name_their_temporary_id(fault: str, name: str) -> No
         matches = [each["match"] for each in (await world.found(inProgress="true"))["matches"]]
         assert sorted(each[name] for each in matches) == [first.tmp_id, again.tmp_id]
         assert len({each["ingressCallId"] for each in matches}) == 1
+        assert await world.ids(inProgress="true", tmpRecordingId=again.tmp_id) == [again.tmp_id]
+        by_other = await world.ids(inProgress="true", recordingId=again.tmp_id)
+        assert by_other == ([again.tmp_id] if name == "recordingId" else [])
 
 
 @pytest.mark.parametrize("at", [NOON, NOON - 120 * DAY])
@@ -654,6 +657,20 @@ async def test_what_is_empty_has_many_faces_and_means_the_same() -> None:
         world.simulator.recorded()
         faces = {repr((await world.found())["recording"].get("agentId", "missing")) for _ in range(30)}
         assert faces == {"''", "[]", "'missing'"}
+
+
+async def test_lists_within_a_recording_may_come_in_any_order() -> None:
+    async with simulated("parts-shuffled") as world:
+        one = world.simulator.start(custom={"A": "1", "B": "2"})
+        for _ in range(3):
+            world.simulator.split(one)
+        world.simulator.end(one, gap=0)
+        orders = set()
+        for _ in range(20):
+            segments = (await world.found())["recording"]["segments"]
+            orders.add(tuple(each["sequence"] for each in segments))
+        assert len(orders) > 5
+        assert {tuple(sorted(each)) for each in orders} == {(1, 2, 3, 4)}
 
 
 async def test_fields_may_come_that_nobody_knows_and_go_that_6_4_leaves_out() -> None:

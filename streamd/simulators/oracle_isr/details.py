@@ -41,6 +41,12 @@ class Manner(Struct, frozen=True):
     faults: Switches
     random: Random
 
+    def parts(self, name: str, items: Sequence[Any]) -> Items:
+        """Return a list within a recording, in its order unless that is drawn."""
+        if self.faults.has("parts-shuffled"):
+            items = self.random.sample(items, len(items))
+        return Items(name, items)
+
     def absent(self, empty: Any) -> Any:
         """Return what stands for nothing, usually `empty`."""
         return self.random.choice(("", Items("", ()), _GONE)) if self.faults.has("empty-faces") else empty
@@ -89,7 +95,7 @@ def full_recording(recording: Recording, segments: Sequence[Segment], manner: Ma
         "isrUcid": _GONE if short or not recording.isr_ucid else recording.isr_ucid,
         "ingressCallId": recording.ingress_call_id or _GONE,
         "customDataSets": _custom(recording.custom, 7, manner),
-        "segments": Items("segment", [full_segment(recording, each, manner) for each in segments]),
+        "segments": manner.parts("segment", [full_segment(recording, each, manner) for each in segments]),
         **_extra(manner.faults),
     }
     return _without_gone(found)
@@ -148,7 +154,7 @@ def _custom(custom: Mapping[str, str], xml_id: int, manner: Manner) -> Any:
     if not custom:
         return manner.absent(Items("customData", ()))
     first = 3 if manner.json else xml_id
-    return Items(
+    return manner.parts(
         "customData",
         [
             {"customDataId": first + place, "name": name, "value": value}
@@ -174,8 +180,8 @@ def _siprec(recording: Recording, segment: Segment, manner: Manner) -> Any:
     streams = [_stream(recording, place, begun, manner) for place in (0, 1)]
     data = {
         "session": session,
-        "participants": Items("participant", people),
-        "streams": Items("stream", streams),
+        "participants": manner.parts("participant", people),
+        "streams": manner.parts("stream", streams),
     }
     return Items("siprecData", [data])
 

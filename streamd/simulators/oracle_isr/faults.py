@@ -68,7 +68,9 @@ _SEARCH = (
     Switch("recordingid-ignored", 2, "P", "recordingId and tmpRecordingId are no criteria (before 6.4)"),
     Switch("live-bounds-ignored", 10, "I", "bounds of time are ignored with inProgress=true"),
     Switch("live-match-tmp", 10, "I", "live matches have tmpRecordingId", choice="live", default=True),
-    Switch("live-match-id", 10, "I", "live matches have it as recordingId", choice="live"),
+    Switch(
+        "live-match-id", 10, "I", "live matches have it as recordingId, and are found by it", choice="live"
+    ),
     Switch("match-without-ucid", 2, "P", "matches have no isrUcid (6.4)"),
     Switch("match-without-ingress", 2, "I", "matches have no ingressCallId"),
     Switch("match-filename", 2, "P", "matches have a filename (older ones)"),
@@ -113,6 +115,7 @@ _ENCODING = (
     Switch("json-text", 7, "I", "every scalar in JSON is a string"),
     Switch("response-envelope", 7, "S", "response and Code, as eventNotify has them"),
     Switch("empty-faces", 7, "S", 'what is empty is "", [] or missing, drawn anew each time'),
+    Switch("parts-shuffled", 7, "I", "lists within a recording come in any order, drawn anew each time"),
     Switch("extra-fields", 7, "I", "answers hold fields nobody documented"),
     Switch("content-type-html", 7, "I", "the Content-Type is text/html for all"),
 )

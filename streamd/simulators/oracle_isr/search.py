@@ -160,9 +160,15 @@ def _text_matches(recording: Recording, name: str, value: str, faults: Switches)
         case "aor":
             return value in aors(recording)
         case "recordingId" | "tmpRecordingId":
-            known = recording.recording_id if name == "recordingId" else recording.tmp_id
-            return faults.has("recordingid-ignored") or str(known) == value
+            return faults.has("recordingid-ignored") or value == _id_as(name, recording, faults)
     return recording.custom.get(name) == value
+
+
+def _id_as(name: str, recording: Recording, faults: Switches) -> str:
+    """Return the id that a recording is found by as `name`: the temporary one only while it runs."""
+    live = not recording.recording_id
+    shown = live == (name == "tmpRecordingId") or (live and faults.has("live-match-id"))
+    return str(recording.shown_id) if shown else ""
 
 
 def aors(recording: Recording) -> tuple[str, str]:
