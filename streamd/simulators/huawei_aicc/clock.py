@@ -9,6 +9,7 @@ from email.utils import formatdate
 import trio
 
 _WALL = "%Y-%m-%d %H:%M:%S"
+_WALL_CHARACTERS = len("2024-05-01 00:00:00")
 
 
 class ScaledClock:
@@ -36,7 +37,7 @@ class ScaledClock:
 
 def wall(seconds: float, zone: tzinfo) -> str:
     """Return `yyyy-MM-dd HH:mm:ss` on a wall of `zone`."""
-    return datetime.fromtimestamp(int(seconds), zone).strftime(_WALL)
+    return datetime.fromtimestamp(int(seconds), zone).isoformat(" ")[:_WALL_CHARACTERS]
 
 
 def read_wall(text: str) -> datetime | None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -101,11 +102,10 @@ class Jobs:
 
     def match(self, order: Order, at: float, faults: Switches) -> Chosen:
         """Return what answers an order at an instant."""
-        covers = self._window(order, faults)
-        kinds = KINDS_OF[order.data_type]
+        covers, dated, kinds = self._window(order, faults), _dated(faults), KINDS_OF[order.data_type]
         rows = []
         for row in self._rows.all:
-            if row.kind in kinds and covers(_dated(row, faults)) and self._is_asked(row, order):
+            if row.kind in kinds and covers(dated(row)) and self._is_asked(row, order):
                 version = row.seen_at(at)
                 if version is not None:
                     rows.append(Picked(row, version))
@@ -124,7 +124,7 @@ class Jobs:
 
             return on_the_wall
         begin, end = bounds(order, self._zone, faults)
-        return lambda at: begin <= at and (at < end if half_open else int(at) <= end)
+        return lambda at: begin <= at < end if half_open else begin <= at and int(at) <= end
 
     def _is_asked(self, row: Row, order: Order) -> bool:
         accounts = (order.account_id,) if order.account_id else self._options.account_ids
@@ -140,11 +140,11 @@ def bounds(order: Order, zone: tzinfo, faults: Switches) -> tuple[float, float]:
     return instant(order.begin, zone, second=second), instant(order.end, zone, second=second)
 
 
-def _dated(row: Row, faults: Switches) -> float:
-    """Return the instant by which a window holds a row."""
+def _dated(faults: Switches) -> Callable[[Row], float]:
+    """Return what tells the instant by which a window holds a row."""
     if faults.has("filter-insert"):
-        return row.versions[0].visible_at
-    return row.end if faults.has("filter-end") else row.begin
+        return lambda row: row.versions[0].visible_at
+    return attrgetter("end" if faults.has("filter-end") else "begin")
 
 
 def describe(job: Job) -> dict[str, object]:
