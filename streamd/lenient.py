@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from types import UnionType
-from typing import Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -134,7 +135,7 @@ class Reader:
     def _fit_for(self, wanted: Any) -> Fit:
         """Compile the way of a value into its field."""
         members = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
-        plain = frozenset(each for each in members if each in _PLAIN)
+        plain = _PLAIN.intersection(map(_bare, members))
         if Any in members:
             return lambda value: value
         entity = next((each for each in members if _is_entity(each)), None)
@@ -160,7 +161,13 @@ def _default(place: FieldInfo) -> Any:
     return msgspec.field(default_factory=place.default_factory)
 
 
-_PLAIN = frozenset((str, int, float, bool))
+_PLAIN = frozenset((str, int, float, bool, dict, datetime))
+
+
+def _bare(wanted: Any) -> Any:
+    """Give `datetime` for an annotated one, `dict` for `dict[str, Any]`."""
+    origin = get_origin(wanted)
+    return _bare(get_args(wanted)[0]) if origin is Annotated else origin if origin is dict else wanted
 
 
 def _is_entity(wanted: Any) -> bool:

@@ -54,7 +54,7 @@ class Privacy:
     def __init__(self, config: PrivacyConfig) -> None:
         key = config.hash_key.reveal().encode() if config.hash_key is not None else b""
         self._rules = (
-            *_compiled(config.hash, lambda value: _each_leaf(value, lambda leaf: _hashed(leaf, key))),
+            *_compiled(config.hash, lambda value: _each_leaf(value, lambda leaf: hashed(leaf, key))),
             *_compiled(config.mask, lambda value: _each_leaf(value, _masked)),
             *_compiled(config.drop, None),
         )
@@ -132,7 +132,7 @@ def _masked(value: Any) -> str | None:
     return None if value is None else MASK
 
 
-def _hashed(value: Any, key: bytes) -> str | None:
+def hashed(value: Any, key: bytes) -> str | None:
     """Give 32 hex digits of HMAC-SHA256: the same for the same value and key. Nothing stays nothing.
 
     Text is hashed as its UTF-8 bytes, so that a login hashes alike wherever it stands; anything else as
