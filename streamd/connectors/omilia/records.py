@@ -1,0 +1,156 @@
+"""Take records in, each once: the one way to the spool for what is pushed and for what is exported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import trio
+from msgspec import Struct
+
+from streamd.connector import NO_CHANGES, Changes, Context
+from streamd.connectors.omilia.arrivals import OLD
+from streamd.connectors.omilia.config import AUDIT_TYPES, OmiliaConfig
+from streamd.connectors.omilia.evidence import Evidence
+from streamd.connectors.omilia.normalise import Normal, Normaliser
+from streamd.connectors.omilia.remembered import Remembered
+from streamd.errors import BadRecord
+from streamd.model import Event, Phase
+
+_AT_ONCE = 200  # records between two turns of the scheduler: some 4 ms
+
+
+class Outcome(Struct, frozen=True):
+    """What became of records that were taken in.
+
+    `accepted` are events now, by message type in `by_type`; `repeated` were events already; `bad` are dead
+    letters. `oldest`: the earliest time of an accepted record, as Omilia has it.
+    """
+
+    accepted: int
+    repeated: int
+    bad: int
+    by_type: dict[str, int]
+    oldest: datetime | None
+
+
+class _Flight:
+    """Records on their way into the spool."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+
+
+class Records:
+    """The records of one connector, and which of them were accepted lately."""
+
+    def __init__(self, ctx: Context[OmiliaConfig], evidence: Evidence) -> None:
+        self._ctx = ctx
+        self._evidence = evidence
+        self._normaliser = Normaliser(ctx.config)
+        self._remembered = Remembered(ctx.config.remembered_ids)
+        self._in_flight: dict[int, _Flight] = {}
+
+    async def accept(
+        self,
+        records: Sequence[bytes],
+        *,
+        origin: str,
+        received: datetime,
+        phase: Phase = "live",
+        expected: str | None = None,
+        changes: Changes = NO_CHANGES,
+    ) -> Outcome:
+        """Commit what is new of `records` (one JSON each), with dead letters of the bad ones and `changes`.
+
+        `expected`: the message type that should come; others are accepted and counted. `origin` says in dead
+        letters where the records came from. What is on its way in already is waited for, and accepted here
+        when it was not committed. Raises what `Context.append` raises.
+        """
+        normals, letters = await self._read(records, origin=origin, received=received, phase=phase)
+        if expected is not None:
+            self._count_strangers(normals, expected)
+        accepted: list[Event] = []
+        repeated = 0
+        while True:
+            fresh, ahead, known = self._sort(normals)
+            repeated += known
+            accepted += await self._commit(fresh, letters, changes)
+            letters, changes = [], NO_CHANGES
+            if not ahead:
+                break
+            for flight in {flight for _, flight in ahead}:
+                await flight.over.wait()
+            normals = [normal for normal, _ in ahead]
+        self._ctx.counters.count("records", len(accepted))
+        if repeated:
+            self._ctx.counters.count("repeated_records", repeated)
+        return _outcome(accepted, repeated, len(records) - len(accepted) - repeated)
+
+    async def _read(
+        self, records: Sequence[bytes], *, origin: str, received: datetime, phase: Phase
+    ) -> tuple[list[Normal], list[Event]]:
+        normals: list[Normal] = []
+        letters: list[Event] = []
+        normalise = self._normaliser.normalise
+        for begin in range(0, len(records), _AT_ONCE):
+            if begin:
+                await trio.lowlevel.checkpoint()
+            for raw in records[begin : begin + _AT_ONCE]:
+                try:
+                    normals.append(normalise(raw, origin=origin, received=received, phase=phase))
+                except BadRecord as bad:
+                    letters.append(self._ctx.dead_letter(bad))
+        return normals, letters
+
+    def _sort(self, normals: Sequence[Normal]) -> tuple[dict[int, Event], list[tuple[Normal, _Flight]], int]:
+        """Tell what is new from what another call is committing now, and count what is known already."""
+        fresh: dict[int, Event] = {}
+        ahead: list[tuple[Normal, _Flight]] = []
+        known = 0
+        for key, event in normals:
+            flight = self._in_flight.get(key)
+            if flight is not None:
+                ahead.append(((key, event), flight))
+            elif key in fresh or key in self._remembered or self._is_evident(key, event):
+                known += 1
+            else:
+                fresh[key] = event
+        return fresh, ahead, known
+
+    async def _commit(
+        self, fresh: dict[int, Event], letters: Sequence[Event], changes: Changes
+    ) -> Sequence[Event]:
+        if not (fresh or letters or changes):
+            return ()
+        flight = _Flight()
+        self._in_flight.update(dict.fromkeys(fresh, flight))
+        try:
+            await self._ctx.append([*fresh.values(), *letters], changes)
+            self._remembered.add(fresh)
+            self._evidence.note((key, event.time) for key, event in fresh.items() if event.time)
+        finally:
+            for key in fresh:
+                del self._in_flight[key]
+            flight.over.set()
+        return list(fresh.values())
+
+    def _is_evident(self, key: int, event: Event) -> bool:
+        """Look for a record that came late, and so perhaps again, in what was published before a restart."""
+        if event.time is None or (event.phase != "backfill" and event.received - event.time < OLD):
+            return False
+        return self._evidence.holds(key, event.time)
+
+    def _count_strangers(self, normals: Sequence[Normal], expected: str) -> None:
+        """Count the records whose message type is not that of their stream. They are records all the same."""
+        wanted = AUDIT_TYPES if expected in AUDIT_TYPES else (expected,)
+        strangers = sum(event.data.message_type not in wanted for _, event in normals)
+        if strangers:
+            self._ctx.counters.count("mismatched_types", strangers)
+
+
+def _outcome(accepted: Sequence[Event], repeated: int, bad: int) -> Outcome:
+    times = [event.data.time for event in accepted if event.data.time is not None]
+    kinds = Counter(event.data.message_type for event in accepted)
+    return Outcome(len(accepted), repeated, bad, dict(kinds), min(times, default=None))
