@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 
 import msgspec
+from cramjam import DecompressionError, lz4
 from msgspec import Struct
 
 from streamd.model import Origin, Record
@@ -39,7 +40,11 @@ def unpack(payload: bytes, checksum: int) -> list[Record]:
     """Give a row's records. Raises SpoolCorrupt where the bytes are not those that were written."""
     if zlib.crc32(payload) != checksum:
         raise SpoolCorrupt("the checksum of a row is wrong")
-    return _decode(payload)
+    try:
+        packed = lz4.decompress_block(payload)
+    except DecompressionError as error:  # as it was written, by a streamd that did it in another way
+        raise SpoolCorrupt("a row is packed in an unknown way") from error
+    return _decode(packed)
 
 
 def by_partition(records: list[Record], place: Callable[[bytes], int]) -> dict[int, list[Record]]:
@@ -55,7 +60,12 @@ def record_bytes(record: Record) -> int:
 
 
 def packed(row: Row) -> tuple[int, str, str, str, int, int, int, int, bytes]:
-    payload = _encode(row.records)
+    """Give the values of its columns.
+
+    Its records resemble each other: LZ4 costs no more than the checksum of all that it saves, and SQLite
+    writes and reads each page by a system call or two.
+    """
+    payload = bytes(lz4.compress_block(_encode(row.records)))
     origin = row.origin
     return (
         row.id, origin.connector, origin.vendor, row.topic, row.partition, row.count, row.bytes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -102,6 +104,11 @@ class Rig:
 
 def event(number: int, key: str = "k", stream: Stream = MEASURES, **more: Any) -> Event:
     return Event(stream, key, "streamd.measure.upserted", {"n": number}, START, **more)
+
+
+def noise(size: int) -> str:
+    """Give a text that stays as long as it is when it is packed."""
+    return base64.b64encode(random.Random(size).randbytes(size)).decode()[:size]
 
 
 def state(number: int | None, key: str = "k", of: Stream = MEASURES) -> State:

@@ -15,7 +15,7 @@ from streamd.model import GAPS
 from streamd.spool import spool as spool_module
 from streamd.spool.directory import Ballast
 from streamd.spool.spool import Spool, SpoolClosed
-from tests.spool.rig import ORIGIN, TOPIC, Rig, event, eventually, numbers
+from tests.spool.rig import ORIGIN, TOPIC, Rig, event, eventually, noise, numbers
 
 ROOM = 100 * 1024**2
 
@@ -41,7 +41,7 @@ class Appender:
 
     async def run(self, count: int) -> None:
         for number in range(count):
-            await self.spool.append(ORIGIN, [event(number, subject="x" * 50_000)], {"last": b"%d" % number})
+            await self.spool.append(ORIGIN, [event(number, subject=noise(50_000))], {"last": b"%d" % number})
             self.confirmed.append(number)
 
 
@@ -76,9 +76,9 @@ async def test_rows_acknowledged_while_the_disk_is_full_are_freed_though_the_wai
     spool = rig.spool(partitions=1)
     nursery.start_soon(spool.write)
     for number in range(6):
-        await spool.append(ORIGIN, [event(number, subject="x" * 20_000)], {})
+        await spool.append(ORIGIN, [event(number, subject=noise(20_000))], {})
     limited(rig, spool, 0)
-    huge = [event(100 + number, subject="x" * 50_000) for number in range(8)]
+    huge = [event(100 + number, subject=noise(50_000)) for number in range(8)]
     nursery.start_soon(spool.append, ORIGIN, huge, {})
     await eventually(lambda: spool.disk_full)
     rows = await spool.lane(TOPIC, 0).take()
@@ -116,7 +116,7 @@ async def test_what_waits_for_a_full_disk_when_the_daemon_ends_is_told_so(rig: R
 async def test_new_partition_counts_wait_for_room_and_lose_nothing(rig: Rig, nursery: trio.Nursery) -> None:
     spool = rig.spool(partitions=1)
     nursery.start_soon(spool.write)
-    other = [event(number, f"key{number}", subject="x" * 3000) for number in range(200)]
+    other = [event(number, f"key{number}", subject=noise(3000)) for number in range(200)]
     await spool.append(ORIGIN, other, {})
     limited(rig, spool, 0)
     done = trio.Event()
