@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from streamd.model import Event, Origin, Record, State, Stream
+from streamd.model import Event, Origin, Phase, Record, State, Stream
 
 Mode = Literal["structured", "binary"]
 Headers = tuple[tuple[str, bytes], ...]
@@ -41,22 +41,16 @@ class CloudEvent(Struct, omit_defaults=True):
     data: Any = UNSET
 
 
-class _Varying(Struct, omit_defaults=True):
-    """The attributes in which events of one type and source differ, and the data."""
+class _Moment(Struct):
+    """An instant as JSON, and in milliseconds since 1970."""
 
-    id: str
-    time: datetime
-    receivedtime: datetime
-    subject: str | None = None
-    tenant: str | None = None
-    phase: str | None = None
-    sequence: str | None = None
-    data: Any = UNSET
+    json: bytes
+    milliseconds: int
 
 
 class _Head(Struct):
-    """What is written once for all events of one type and source: the JSON up to the varying attributes
-    (they follow as the rest of the same object), and the headers of binary mode."""
+    """What is written once for all events of one type and source: the JSON up to the value of `id` (what
+    varies follows as the rest of the same object), and the headers of binary mode."""
 
     json: bytes
     headers: Headers
@@ -71,49 +65,57 @@ def digits(number: int) -> str:
 
 
 class Envelope:
-    """Make the records of one spool: one epoch, one mode. Used by one thread at a time."""
+    """Make the records of one spool: one epoch, one mode. Used by one thread at a time.
+
+    The JSON is put together by hand: a Struct of the varying attributes would cost twice as much.
+    """
 
     def __init__(self, epoch: str, mode: Mode) -> None:
         self._epoch = epoch
         self._structured = mode == "structured"
         self._heads: dict[tuple[str, str, str, int, bool], _Head] = {}
         self._received: datetime | None = None
-        self._milliseconds = 0
+        self._moment = _Moment(b"", 0)
 
     def event(self, event: Event, origin: Origin, number: int) -> Record:
         """Write an event that was accepted as `number` of its source. Raises ValueError for a naive time."""
         sequence = digits(number)
-        received = event.received
-        varying = _Varying(
-            event.id or f"{self._epoch}-{sequence}",
-            _utc(event.time or received),
-            _utc(received),
-            event.subject or None,
-            event.tenant or None,
-            event.phase,
-            sequence,
-            data=event.data,
-        )
+        received = self._moment_of(event.received)
         head = self._head(origin, event.stream, event.type, event.major, True)
-        return self._record(f"{origin.connector}|{event.key}", received, head, varying, ())
+        time = received if event.time is None else _moment(event.time)
+        id_ = event.id or f"{self._epoch}-{sequence}"
+        key = f"{origin.connector}|{event.key}".encode()
+        if not self._structured:
+            headers = _headers(head, id_, time, received, event, event.phase, sequence)
+            return Record(key, _encode(event.data), headers, received.milliseconds)
+        value = b"".join(
+            (
+                *_beginning(head, id_, time, received, event),
+                b',"phase":"%b"' % event.phase.encode() if event.phase else b"",
+                b',"sequence":"',
+                sequence.encode(),
+                b'","data":',
+                _encode(event.data),
+                b"}",
+            )
+        )
+        return Record(key, value, _STRUCTURED, received.milliseconds)
 
     def state(self, state: State, origin: Origin, number: int, merged: int) -> Record:
         """Write a state, the `number`th of its source, into which event `merged` was merged last."""
-        key = f"{origin.connector}|{state.key}"
-        received = state.received
+        key = f"{origin.connector}|{state.key}".encode()
+        received = self._moment_of(state.received)
         position = (("epoch", self._epoch.encode()), ("sequence", digits(merged).encode()))
         if state.data is None:
-            return Record(key.encode(), None, position, self._timestamp(received))
-        varying = _Varying(
-            f"{self._epoch}-{digits(number)}",
-            _utc(received),
-            _utc(received),
-            state.subject or None,
-            state.tenant or None,
-            data=state.data,
-        )
+            return Record(key, None, position, received.milliseconds)
         head = self._head(origin, state.stream, state.type, state.major, False)
-        return self._record(key, received, head, varying, position)
+        id_ = f"{self._epoch}-{digits(number)}"
+        if not self._structured:
+            headers = _headers(head, id_, received, received, state) + position
+            return Record(key, _encode(state.data), headers, received.milliseconds)
+        beginning = _beginning(head, id_, received, received, state)
+        value = b"".join((*beginning, b',"data":', _encode(state.data), b"}"))
+        return Record(key, value, _STRUCTURED + position, received.milliseconds)
 
     def _head(self, origin: Origin, stream: Stream, type_: str, major: int, counted: bool) -> _Head:
         """Give the head; only what is `counted` carries epoch and sequence as attributes."""
@@ -133,22 +135,53 @@ class Envelope:
             head = self._heads[name] = _Head(_json_head(attributes), _header_head(attributes))
         return head
 
-    def _record(
-        self, key: str, received: datetime, head: _Head, varying: _Varying, position: Headers
-    ) -> Record:
-        timestamp = self._timestamp(received)
-        if self._structured:
-            value = head.json + _encode(varying)[1:]
-            return Record(key.encode(), value, _STRUCTURED + position, timestamp)
-        headers = head.headers + _varying_headers(varying) + position
-        return Record(key.encode(), _encode(varying.data), headers, timestamp)
-
-    def _timestamp(self, received: datetime) -> int:
-        """Give milliseconds since 1970; events that were read together share the instant."""
+    def _moment_of(self, received: datetime) -> _Moment:
+        """Give the moment of a receipt; what was read together shares the instant."""
         if received is not self._received:
+            self._moment = _moment(received)
             self._received = received
-            self._milliseconds = int(_utc(received).timestamp() * 1000)
-        return self._milliseconds
+        return self._moment
+
+
+def _beginning(
+    head: _Head, id_: str, time: _Moment, received: _Moment, item: Event | State
+) -> tuple[bytes, ...]:
+    """Give the JSON of what events and states have in common."""
+    return (
+        head.json,
+        _encode(id_),
+        b',"time":',
+        time.json,
+        b',"receivedtime":',
+        received.json,
+        b',"subject":' + _encode(item.subject) if item.subject else b"",
+        b',"tenant":' + _encode(item.tenant) if item.tenant else b"",
+    )
+
+
+def _headers(
+    head: _Head,
+    id_: str,
+    time: _Moment,
+    received: _Moment,
+    item: Event | State,
+    phase: Phase | None = None,
+    sequence: str | None = None,
+) -> Headers:
+    """Give all headers of binary mode."""
+    texts = {"subject": item.subject, "tenant": item.tenant, "phase": phase, "sequence": sequence}
+    return (
+        *head.headers,
+        ("ce_id", id_.encode()),
+        ("ce_time", time.json[1:-1]),
+        ("ce_receivedtime", received.json[1:-1]),
+        *((f"ce_{name}", text.encode()) for name, text in texts.items() if text),
+    )
+
+
+def _moment(at: datetime) -> _Moment:
+    at = _utc(at)
+    return _Moment(_encode(at), int(at.timestamp() * 1000))
 
 
 def _utc(at: datetime) -> datetime:
@@ -160,23 +193,10 @@ def _utc(at: datetime) -> datetime:
 
 
 def _json_head(attributes: dict[str, str]) -> bytes:
-    return _encode(attributes | {"datacontenttype": _JSON})[:-1] + b","
+    return _encode(attributes | {"datacontenttype": _JSON})[:-1] + b',"id":'
 
 
 def _header_head(attributes: dict[str, str]) -> Headers:
     """Give the attributes as `ce_` headers (Kafka protocol binding 1.0.2, section 3.2)."""
     headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
     return (("content-type", _JSON.encode()), *headers)
-
-
-def _varying_headers(varying: _Varying) -> Headers:
-    headers = [
-        ("ce_id", varying.id.encode()),
-        ("ce_time", _encode(varying.time)[1:-1]),
-        ("ce_receivedtime", _encode(varying.receivedtime)[1:-1]),
-    ]
-    for name in ("subject", "tenant", "phase", "sequence"):
-        value = getattr(varying, name)
-        if value is not None:
-            headers.append((f"ce_{name}", value.encode()))
-    return tuple(headers)

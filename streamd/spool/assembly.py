@@ -29,71 +29,89 @@ class Handover(Struct):
     changes: Mapping[str, bytes | None]
 
 
+class _Source(Struct):
+    """One stream of one connector in this commit: the last number given, its records by partition, and the
+    last state of each key with the event merged into it."""
+
+    origin: Origin
+    stream: Stream
+    topic: str
+    number: int
+    lanes: dict[int, list[Record]]
+    states: dict[str, tuple[State, int]]
+
+
 class Assembly:
     """The rows and numbers of one commit in the making."""
 
     def __init__(self, envelope: Envelope, prefix: str, numbers: Numbers, place: Place) -> None:
-        self.numbers: Numbers = {}
         self.changes: dict[tuple[str, str], bytes | None] = {}
         self._envelope = envelope
         self._prefix = prefix
         self._committed = numbers
         self._place = place
-        self._lanes: dict[tuple[Origin, str], dict[int, list[Record]]] = {}
-        self._states: dict[tuple[str, Stream, str], tuple[Origin, State, int]] = {}
+        self._sources: dict[tuple[str, Stream], _Source] = {}
 
     def add(self, handover: Handover) -> None:
         """Number and encode one hand-over."""
         origin = handover.origin
-        encode = self._envelope.event
-        stream: Stream | None = None
+        write = self._envelope.event
+        stream = state_stream = of_stream = None  # those of the item before: most often they are the same
         for item in handover.items:
             if isinstance(item, Event):
-                if item.stream is not stream:  # most often it is that of the event before
-                    stream = item.stream
-                    source = (origin.connector, stream.name)
-                    number = self._last(source)
-                    topic, lanes = self._lanes_of(origin, stream)
-                number += 1
-                record = encode(item, origin, number)
-                self.numbers[source] = number
-                self._write(topic, lanes, record)
+                if item.stream is not stream:
+                    stream, source = item.stream, self._source(origin, item.stream)
+                source.number += 1
+                self._put(source, write(item, origin, source.number))
             else:
-                merged = self._last((origin.connector, item.of.name))
-                self._states[origin.connector, item.stream, item.key] = (origin, item, merged)
+                if item.stream is not state_stream or item.of is not of_stream:
+                    state_stream, states = item.stream, self._source(origin, item.stream).states
+                    of_stream, merged = item.of, self._source(origin, item.of)
+                states[item.key] = (item, merged.number)
         for name, value in handover.changes.items():
             self.changes[origin.connector, name] = value
 
     def rows(self, first: int) -> list[Row]:
         """Give the rows, the first with id `first`. Of several states of one key only the last is written."""
-        for origin, state, merged in self._states.values():
-            source = (origin.connector, state.stream.name)
-            number = self.numbers[source] = self._last(source) + 1
-            topic, lanes = self._lanes_of(origin, state.stream)
-            self._write(topic, lanes, self._envelope.state(state, origin, number, merged))
-        self._states.clear()
+        write = self._envelope.state
+        for source in self._sources.values():
+            for state, merged in source.states.values():
+                source.number += 1
+                self._put(source, write(state, source.origin, source.number, merged))
+            source.states.clear()
         ids = count(first)
         return [
-            Row(next(ids), origin, topic, partition, len(records), size, records)
-            for (origin, topic), lanes in self._lanes.items()
-            for partition, lane in lanes.items()
+            Row(next(ids), source.origin, source.topic, partition, len(records), size, records)
+            for source in self._sources.values()
+            for partition, lane in source.lanes.items()
             for records, size in cut(lane)
         ]
 
-    def _last(self, source: tuple[str, str]) -> int:
-        number = self.numbers.get(source)
-        return self._committed.get(source, 0) if number is None else number
+    @property
+    def numbers(self) -> Numbers:
+        """Give the last number of each source that got any."""
+        return {
+            (connector, stream.name): source.number
+            for (connector, stream), source in self._sources.items()
+            if source.lanes
+        }
 
-    def _lanes_of(self, origin: Origin, stream: Stream) -> tuple[str, dict[int, list[Record]]]:
-        topic = f"{self._prefix}.{stream.topic}"
-        return topic, self._lanes.setdefault((origin, topic), {})
+    def _source(self, origin: Origin, stream: Stream) -> _Source:
+        source = self._sources.get((origin.connector, stream))
+        if source is None:
+            topic = f"{self._prefix}.{stream.topic}"
+            number = self._committed.get((origin.connector, stream.name), 0)
+            source = _Source(origin, stream, topic, number, {}, {})
+            self._sources[origin.connector, stream] = source
+        return source
 
-    def _write(self, topic: str, lanes: dict[int, list[Record]], record: Record) -> None:
-        partition = self._place(topic, record.key)
-        lane = lanes.get(partition)
+    def _put(self, source: _Source, record: Record) -> None:
+        partition = self._place(source.topic, record.key)
+        lane = source.lanes.get(partition)
         if lane is None:
-            lane = lanes[partition] = []
-        lane.append(record)
+            source.lanes[partition] = [record]
+        else:
+            lane.append(record)
 
 
 def cut(records: Iterable[Record]) -> Iterable[tuple[list[Record], int]]:
