@@ -11,6 +11,7 @@ configuration again.
 
 from __future__ import annotations
 
+import gc
 import signal
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from streamd.telemetry import Metrics
 
 _GOODBYE_SECONDS = 10.0  # for the sources together
 _FLUSH_SECONDS = 10.0  # for Kafka to take what is in the spool
+_YOUNG_OBJECTS = 20_000  # to a look for cycles: those of a commit, which makes none
 _COMMIT_SECONDS = 5.0  # for the last commit, which a full disk holds up
 
 log = structlog.get_logger("streamd")
@@ -47,6 +49,8 @@ log = structlog.get_logger("streamd")
 async def run(path: Path, config: Config, notifier: Notifier) -> None:
     """Run the daemon until a signal ends it. Raises SpoolUnusable, or whatever ended the core."""
     home = state_directory(config)
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(_YOUNG_OBJECTS)
     with directory.hold(home):
         condemned = False
         while True:

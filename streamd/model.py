@@ -39,7 +39,7 @@ DEAD_LETTER = Stream("streamd", "dead-letter")
 CORE_STREAMS = (CONNECTORS, CONNECTORS_STATE, GAPS, DEAD_LETTER)
 
 
-class Event(Struct):
+class Event(Struct, gc=False):
     """Something that happened, normalised, not yet numbered.
 
     `key` is what follows `<connector>|` in the Kafka key. `time` is the vendor's own time of it, None where
@@ -60,7 +60,7 @@ class Event(Struct):
     major: int = 1
 
 
-class State(Struct):
+class State(Struct, gc=False):
     """The latest view of one entity, for a compacted topic; `data` None: it is gone.
 
     It carries the number of the last event of stream `of` that was accepted before it, so it is handed
