@@ -1,0 +1,223 @@
+"""Heal what was missed, and say what became of each gap; export what an operator asks for.
+
+When which hours are exported is decided in missing.py, and how in export.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+import trio
+from streamd.connectors.omilia.arrivals import Arrivals
+from streamd.connectors.omilia.records import Records
+
+from streamd.connector import Context, Link, Progress
+from streamd.connectors.omilia.audit import Audit
+from streamd.connectors.omilia.config import OmiliaConfig
+from streamd.connectors.omilia.errand import Errand
+from streamd.connectors.omilia.export import Exporter
+from streamd.connectors.omilia.missing import (
+    Due,
+    Hole,
+    Part,
+    due,
+    errand_for,
+    message_type,
+    part_after,
+    redelivered_at,
+)
+from streamd.connectors.omilia.plan import LONGEST, NOT_YET, RETENTION, hours_of, types_of
+from streamd.connectors.omilia.rest import Exports
+from streamd.errors import Rejected, Transient
+from streamd.pull.ledger import Ledger
+from streamd.pull.windows import Window, ceil_hour, clip, floor_hour, slices
+
+_LOOK_SECONDS = 5.0
+_REFUSED_SECONDS = (300.0, 900.0, 3600.0)
+_BY_HAND = "hand-"
+
+
+class Holes:
+    """The healing of one connector's gaps."""
+
+    def __init__(
+        self, ctx: Context[OmiliaConfig], exports: Exports, records: Records, arrivals: Arrivals
+    ) -> None:
+        self._ctx = ctx
+        self._exports = exports
+        self._arrivals = arrivals
+        self._exporter = Exporter(ctx, exports, records)
+        self._links: dict[str, Link] = {}
+        self._parts = Ledger(ctx, "hole/", Part)
+        self._audit = Audit(ctx, self._exporter, self._links)
+
+    @property
+    def errands(self) -> Mapping[str, Errand]:
+        """Give what is under way, by name."""
+        return self._exporter.ledger.all()
+
+    def join(self, data_type: str, link: Link) -> None:
+        """Take charge of the pending gaps of one data type's session; again is as good as once."""
+        self._links[data_type] = link
+
+    async def run(self) -> NoReturn:
+        """Heal for ever; what is refused is tried again slowly."""
+        await self._forget(lambda name, errand: name.startswith(_BY_HAND))  # whoever asked for it is gone
+        refusals = 0
+        while True:
+            wait = min(_LOOK_SECONDS, self._ctx.config.export.poll_seconds)
+            try:
+                await self._look()
+            except Rejected as error:
+                self._ctx.log.error("export_refused", reason=error.reason)
+                await self._forget(lambda name, errand: bool(errand.gaps))  # to be planned anew
+                wait = _REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)]
+                refusals += 1
+            except Transient as error:
+                self._ctx.log.info("healing_delayed", reason=error.reason)
+            else:
+                refusals = 0
+            await trio.sleep(wait)
+
+    async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+        """Export the hours from `begin` to `end` for an operator, and publish what is missing of them."""
+        server_now = self._exports.server.now() or self._ctx.clock.now()
+        wanted = Window(floor_hour(begin), ceil_hour(end))
+        hours = clip(wanted, ceil_hour(server_now - RETENTION), floor_hour(server_now - NOT_YET))
+        config = self._ctx.config
+        types = types_of({message_type(each) for each in config.data_types}, config.export.types_style)
+        if hours is None or not types:
+            why = "what is older than 60 days or younger than 2 hours cannot be exported"
+            raise Rejected(why if types else "none of the data types can be exported in this types_style")
+        errand = await self._exporter.run(self._by_hand(hours, types), progress)
+        await self._ctx.append([], self._exporter.ledger.remove(errand.name))
+        left_out = (wanted.span - hours.span) // timedelta(hours=1)
+        return {
+            "published": errand.total,
+            "known": errand.known,
+            "dead_letters": errand.bad,
+            "unread": errand.unread,
+            "hours_left_out": left_out,
+        }
+
+    # -- by hand
+
+    def _by_hand(self, hours: Window, types: list[str]) -> Errand:
+        """Give the errand that was broken off for the same hours, or a new one, whose exports are new too."""
+        stem = f"{_BY_HAND}{hours.begin:%Y%m%d%H}-{hours.end:%Y%m%d%H}-"
+        for name, errand in self._exporter.ledger.all().items():
+            if name.startswith(stem):
+                return errand
+        rest = slices(hours, LONGEST)
+        return Errand(f"{stem}{self._ctx.clock.now():%Y%m%d%H%M%S}", types, rest, len(rest))
+
+    async def _forget(self, chosen: Callable[[str, Errand], bool]) -> None:
+        changes: dict[str, bytes | None] = {}
+        for name, errand in self._exporter.ledger.all().items():
+            if chosen(name, errand):
+                changes |= self._exporter.ledger.remove(name)
+        if changes:
+            await self._ctx.append([], changes)
+
+    # -- gaps
+
+    async def _look(self) -> None:
+        """Do the errand that was begun, else the next one that is due, then the audit."""
+        server_now = self._exports.server.now()
+        if server_now is None:
+            return  # nothing was heard of the platform yet
+        begun = next((each for each in self._exporter.ledger.all().values() if each.gaps), None)
+        if begun is not None:
+            await self._heal(begun)
+            return
+        dues = await self._dues(server_now)
+        if dues:
+            style = self._ctx.config.export.types_style
+            await self._heal(errand_for(dues, style, server_now))
+        else:
+            await self._audit.look(server_now)
+
+    async def _dues(self, server_now: datetime) -> list[Due]:
+        """Give what is due for an export; settle what no export can tell anything about."""
+        found: list[Due] = []
+        now = self._ctx.clock.now()
+        style = self._ctx.config.export.types_style
+        for hole in self._holes():
+            over = self._redelivered_at(hole)
+            now_due = due(hole, over, now, server_now)
+            if not types_of([message_type(hole.data_type)], style):
+                if now >= over:
+                    await self._settle_unverified(hole)
+            elif now_due is not None:
+                found.append(now_due)
+        return found
+
+    def _holes(self) -> list[Hole]:
+        return [
+            Hole(data_type, gap.gap_id, Window(gap.from_, gap.to), self._parts.get(gap.gap_id))
+            for data_type, link in self._links.items()
+            for gap in link.pending_gaps()
+            if gap.from_ is not None and gap.to is not None
+        ]
+
+    def _redelivered_at(self, hole: Hole) -> datetime:
+        redelivery = timedelta(seconds=self._ctx.config.redelivery_seconds)
+        last_old = self._arrivals.last_old(hole.data_type)
+        return redelivered_at(hole, self._arrivals.online_since, last_old, redelivery)
+
+    async def _heal(self, errand: Errand) -> None:
+        """Export, then settle the gaps that are whole, each in one commit with what is kept of it."""
+        self._ctx.log.info("healing", errand=errand.name, gaps=len(errand.gaps), slices=len(errand.rest))
+        errand = await self._exporter.run(errand)
+        for hole in self._holes():
+            if hole.gap_id in errand.gaps:
+                await self._after(hole, errand)
+        await self._ctx.append([], self._exporter.ledger.remove(errand.name))
+
+    async def _after(self, hole: Hole, errand: Errand) -> None:
+        if hole.part is not None and hole.part.until >= errand.until[hole.gap_id]:
+            return  # noted before a restart
+        part = part_after(hole, errand)
+        if part.until < hours_of(hole.missed).end:
+            await self._ctx.append([], self._parts.put(hole.gap_id, part))
+        else:
+            await self._settle(hole, part, errand.kept_from)
+
+    async def _settle(self, hole: Hole, part: Part, kept_from: datetime | None) -> None:
+        """Say what became of a gap whose hours have all been exported."""
+        link, forget = self._links[hole.data_type], self._parts.remove(hole.gap_id)
+        since = kept_from if kept_from is not None and kept_from > hole.missed.begin else None
+        if since is not None:
+            lost_until = min(since, hole.missed.end)
+            await link.declare_gap(
+                cause="not_kept", since=hole.missed.begin, until=lost_until, scope=[hole.data_type]
+            )
+            if lost_until == hole.missed.end:
+                await link.settle_gap(hole.gap_id, events="lost", changes=forget)
+                return
+        if part.unread:
+            await link.settle_gap(hole.gap_id, events="lost", since=since, changes=forget)
+            return
+        by_redelivery = part.published == 0 and self._came_back(hole)
+        await link.settle_gap(
+            hole.gap_id,
+            events="recovered",
+            healed_by="redelivery" if by_redelivery else "backfill",
+            count=None if by_redelivery else part.published,
+            since=since,
+            changes=forget,
+        )
+
+    async def _settle_unverified(self, hole: Hole) -> None:
+        """Settle a gap of a type that cannot be exported, once redelivery is over: by whether it came."""
+        link = self._links[hole.data_type]
+        if self._came_back(hole):
+            await link.settle_gap(hole.gap_id, events="recovered", healed_by="redelivery")
+        else:
+            await link.settle_gap(hole.gap_id, events="lost")
+
+    def _came_back(self, hole: Hole) -> bool:
+        last_old = self._arrivals.last_old(hole.data_type)
+        return last_old is not None and last_old >= hole.missed.end
