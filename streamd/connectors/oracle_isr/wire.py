@@ -17,7 +17,6 @@ from streamd.redaction import redacted
 Tree = Mapping[str, Any]
 """A recording or a match as `tree.py` gives it, in the names that details have."""
 
-MOST_LISTED = 1000
 DEFAULT_LIFE_SECONDS = 3600.0
 _ENVELOPES = frozenset({"result", "response"})
 _LONGEST_TEXT = 200
@@ -53,7 +52,7 @@ class Reply(Struct, frozen=True):
     life_seconds: float = DEFAULT_LIFE_SECONDS
     version: str | None = None
 
-    def shape(self, asked: int = MOST_LISTED) -> Shape:
+    def shape(self, asked: int) -> Shape:
         """Tell the shapes apart: a recording is one, matches are a list, else the code decides.
 
         A list is cut when it is as long as was asked for, or when the message names maxListLength: FACE has
