@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from typing import NoReturn
 
 import trio
-from streamd.connectors.omilia.arrivals import Arrivals
-from streamd.connectors.omilia.records import Records
 
 from streamd.connector import Context, Link, Progress
+from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.audit import Audit
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.errand import Errand
@@ -29,6 +28,7 @@ from streamd.connectors.omilia.missing import (
     redelivered_at,
 )
 from streamd.connectors.omilia.plan import LONGEST, NOT_YET, RETENTION, hours_of, types_of
+from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.rest import Exports
 from streamd.errors import Rejected, Transient
 from streamd.pull.ledger import Ledger
