@@ -35,6 +35,9 @@ class Keys(Struct, frozen=True):
     access: str
     secret: Secret
 
+    def __repr__(self) -> str:
+        return "Keys(***)"
+
 
 class Message(Struct, frozen=True):
     """A request as it is signed. `path` is raw, without the query; `query` are its pairs, decoded."""

@@ -41,7 +41,7 @@ def put(row: list[str], shape: Shape = CDR, **cells: str) -> list[str]:
 def made(
     row: list[str], shape: Shape = CDR, revision: int = 1, privacy: PrivacyConfig | None = None
 ) -> list[Event]:
-    fact = Normaliser(SHANGHAI, Privacy(privacy or PrivacyConfig())).fact(shape, row)
+    fact = Normaliser(SHANGHAI, Privacy(privacy or PrivacyConfig()), "TESTAK0001").fact(shape, row)
     return events(fact, revision, NOW, "live")
 
 
@@ -57,7 +57,6 @@ def test_a_leg_is_a_cdr_with_its_times_in_utc_and_words_beside_its_codes() -> No
     assert event.time == datetime(2024, 5, 1, 0, 1, 39, tzinfo=UTC)
     assert data(event) == {
         "revision": 1,
-        "developer": "TESTAK0001",
         "account_id": "202405010001",
         "cc_id": "1",
         "agent_id": "101",
@@ -130,11 +129,16 @@ def test_an_id_tells_the_row_its_type_and_its_revision_and_nothing_else() -> Non
 
 def test_the_content_of_a_row_is_all_but_the_service_number_whatever_the_release_adds() -> None:
     def content(row: list[str]) -> bytes:
-        return Normaliser(SHANGHAI, Privacy(PrivacyConfig())).fact(CDR, row).content
+        return Normaliser(SHANGHAI, Privacy(PrivacyConfig()), "AK").fact(CDR, row).content
 
     assert content(put(LEG, service_no="99")) == content(LEG)
     assert content(put(LEG, release_cause="574")) != content(LEG)
     assert content([*LEG[:18], *[""] * 11]) == content(LEG[:18])
+
+
+def test_the_developer_is_told_only_where_it_is_another() -> None:
+    [event] = made(put(LEG, developer="OTHER"))
+    assert data(event)["developer"] == "OTHER"
 
 
 def test_empty_cells_are_left_out_and_unknown_columns_and_times_that_are_none_are_kept() -> None:
@@ -161,9 +165,9 @@ def test_a_code_that_nobody_knows_has_no_word() -> None:
 
 
 def test_a_begin_that_is_hours_away_from_the_call_id_doubts_the_zone() -> None:
-    normaliser = Normaliser(ZoneInfo("UTC"), Privacy(PrivacyConfig()))
+    normaliser = Normaliser(ZoneInfo("UTC"), Privacy(PrivacyConfig()), "AK")
     assert normaliser.fact(CDR, LEG).zone_error == timedelta(hours=8, seconds=9)
-    assert Normaliser(SHANGHAI, Privacy(PrivacyConfig())).fact(CDR, LEG).zone_error is None
+    assert Normaliser(SHANGHAI, Privacy(PrivacyConfig()), "AK").fact(CDR, LEG).zone_error is None
 
 
 def test_privacy_rules_name_columns_and_leave_ids_as_they_are() -> None:

@@ -17,7 +17,7 @@ NOW = datetime(2024, 5, 1, tzinfo=UTC)
 
 def leg(number: str, cause: str = "1", call: str = "7") -> Fact:
     row = ["dev", "acc", "1", "", call, *[""] * 11, cause, number]
-    return Normaliser(ZoneInfo("UTC"), Privacy(PrivacyConfig())).fact(CDR, row)
+    return Normaliser(ZoneInfo("UTC"), Privacy(PrivacyConfig()), "AK").fact(CDR, row)
 
 
 class Store:
