@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from streamd.config import ConnectorConfig
@@ -89,6 +90,12 @@ class Ingress(Protocol):
         ...
 
 
+Progress = Callable[[float, str], None]
+"""Told how much of a backfill is done, 0 to 1, and what is being done, in a few words."""
+BackfillHandler = Callable[[datetime, datetime, Progress], Awaitable[Mapping[str, int]]]
+"""Fetches what lies between two instants again, and gives figures, such as what was published and known."""
+
+
 C = TypeVar("C", bound=ConnectorConfig)
 C_co = TypeVar("C_co", bound=ConnectorConfig, covariant=True)
 
@@ -132,6 +139,19 @@ class Context(Protocol[C_co]):
 
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         """Show in the status how those stand that are kept at the vendor, and no others."""
+        ...
+
+    def serve_backfill(self, handler: BackfillHandler) -> AbstractAsyncContextManager[None]:
+        """Let `streamd backfill` reach `handler` while the block runs, once at a time.
+
+        It runs beside the sessions, in the task of the client that asked, and must leave the live cursor
+        alone. streamd waits for `published` behind it. It is cancelled when the client leaves or the block
+        ends: what it published stays, and it may be asked for again. Any StreamdError is told to the client.
+        """
+        ...
+
+    def directory(self) -> Path:
+        """Make and give this connector's own directory for files; what a crash left there is still there."""
         ...
 
     def dead_letter(self, bad: BadRecord) -> Event:

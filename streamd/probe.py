@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Literal
 
 import trio
 from msgspec import Struct
 
+from streamd.backfill import Backfills
 from streamd.clock import SystemClock
 from streamd.config import Config, ConnectorConfig
 from streamd.connector import NO_CHANGES, Changes, Item, Log
@@ -45,6 +48,7 @@ class ProbeContext:
         self.clock = SystemClock()
         self.counters = self
         self.ingress = Claims().desk(name, self, self.log)
+        self.serve_backfill = Backfills().serve
         self.items: list[Item] = []
         self._state: dict[str, bytes] = {}
 
@@ -68,6 +72,9 @@ class ProbeContext:
 
     def states(self, prefix: str) -> Mapping[str, bytes]:
         return {name: value for name, value in self._state.items() if name.startswith(prefix)}
+
+    def directory(self) -> Path:
+        return Path(gettempdir())
 
     def dead_letter(self, bad: BadRecord) -> Event:
         return undecodable(bad, self.clock.now(), withheld=True)

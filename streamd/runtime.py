@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import trio
 
+from streamd.backfill import Backfills
 from streamd.cloudevents import digits
 from streamd.config import ConnectorConfig
 from streamd.connector import NO_CHANGES, Changes, Clock, ConnectorType, Counters, Item, Log, Session
@@ -35,6 +37,7 @@ from streamd.telling import part_with_strangers, tell
 PROGRESS_SECONDS = 30.0
 _BETWEEN_CHANGES_SECONDS = 0.25  # changes that come closer together share one progress event
 _STOP_SECONDS = 5.0
+_FILES = "files"  # in the state directory
 Told = Callable[[BaseException], Awaitable[None]]
 
 
@@ -62,6 +65,8 @@ class Runtime:
         self.counters = counters
         self.ingress = (ingress or Claims()).desk(name, counters, log)
         self.nudge = Nudge()
+        self.backfills = Backfills()
+        self.serve_backfill = self.backfills.serve
         self.status = ConnectorStatus(clock.now())
         self.gaps = Gaps(spool.states(name, PREFIX))
         self.stopping = "stopped"
@@ -91,6 +96,11 @@ class Runtime:
 
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         self.status.subscriptions = tuple(subscriptions)
+
+    def directory(self) -> Path:
+        path = self.spool.directory / _FILES / self.origin.connector
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
 
     def dead_letter(self, bad: BadRecord) -> Event:
         self.counters.count("dead_letters")

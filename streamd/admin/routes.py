@@ -10,11 +10,12 @@ import msgspec
 
 from streamd.admin import page
 from streamd.admin.access import is_allowed
+from streamd.admin.backfilling import BadRange, read_range, streamed
 from streamd.admin.rates import Sampler
 from streamd.admin.report import Totaller, obstacles, report
 from streamd.admin.scrape import Scrape
 from streamd.metrics import CONTENT_TYPE
-from streamd.transport.server import Request, Response
+from streamd.transport.server import Request, Response, Streamed
 
 if TYPE_CHECKING:
     from streamd.app import Daemon
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _CHALLENGE = 'Basic realm="streamd: any user name, the token as password", charset="UTF-8"'
 
 _NONE: Mapping[str, str] = {}
+_OWN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Restart = Callable[[str], Awaitable[bool]]
 
@@ -50,13 +52,15 @@ class Routes:
             return _text(401, "this needs the token of [admin]", {"WWW-Authenticate": _CHALLENGE})
         return answer()
 
-    async def private(self, request: Request) -> Response:
+    async def private(self, request: Request) -> Response | Streamed:
         """Answer on the control socket, which only the daemon's own user can open."""
         if request.path == "/restart" and request.method == "POST":
-            return await self._restarted(parse_qs(request.query).get("name", [""])[0])
+            return await self._restarted(_parameters(request).get("name", ""))
+        if request.path == "/backfill" and request.method == "POST":
+            return self._backfill(_parameters(request))
         if request.path == "/status" and request.method == "GET":
             return self._status()
-        return _text(404, "there is GET /status and POST /restart?name=")
+        return _text(404, "there is GET /status, POST /restart?name= and POST /backfill?name=&from=&to=")
 
     def _healthz(self) -> Response:
         return _text(200, "ok")
@@ -84,11 +88,33 @@ class Routes:
 
     async def _restarted(self, name: str) -> Response:
         if name not in self._daemon.fleet.runtimes:
-            known = ", ".join(sorted(self._daemon.fleet.runtimes)) or "none"
-            return _text(404, f"no connector {name!r} is running; there is: {known}")
+            return self._unknown(name)
         if self._daemon.stopping.is_set() or not await self._restart(name):
             return _text(503, f"{name} is not restarted: streamd is stopping, or it is gone meanwhile")
         return _text(200, f"{name} restarted")
+
+    def _backfill(self, parameters: Mapping[str, str]) -> Response | Streamed:
+        name = parameters.get("name", "")
+        runtime = self._daemon.fleet.runtimes.get(name)
+        if runtime is None:
+            return self._unknown(name)
+        try:
+            begin, end = read_range(parameters.get("from", ""), parameters.get("to", ""))
+        except BadRange as error:
+            return _text(400, str(error))
+        if not runtime.backfills.served and runtime.losses == "lost":
+            return _text(
+                409, f"{name}: the vendor of type {runtime.origin.vendor} keeps nothing to fetch again"
+            )
+        return Streamed(200, {**_OWN, "Content-Type": "application/x-ndjson"}, streamed(runtime, begin, end))
+
+    def _unknown(self, name: str) -> Response:
+        known = ", ".join(sorted(self._daemon.fleet.runtimes)) or "none"
+        return _text(404, f"no connector {name!r} is running; there is: {known}")
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(request.query).items()}
 
 
 def _text(status: int, text: str, headers: Mapping[str, str] = _NONE) -> Response:
@@ -96,5 +122,4 @@ def _text(status: int, text: str, headers: Mapping[str, str] = _NONE) -> Respons
 
 
 def _response(status: int, content_type: str, body: bytes, headers: Mapping[str, str] = _NONE) -> Response:
-    own = {"Content-Type": content_type, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(status, {**own, **headers}, body)
+    return Response(status, {"Content-Type": content_type, **_OWN, **headers}, body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -21,23 +23,60 @@ class NotRunning(StreamdError):
 
 def ask(config: Config, method: str, path: str, **query: str) -> httpx.Response:
     """Make one request and give the answer, whatever its status. Raises NotRunning."""
+
+    async def request(daemon: httpx.AsyncClient) -> httpx.Response:
+        return await daemon.request(method, path, params=query)
+
+    return _talk(config, request)
+
+
+def follow(
+    config: Config, method: str, path: str, take: Callable[[str], None], query: dict[str, str]
+) -> httpx.Response:
+    """Make one request, and hand each line of a success to `take` as it comes. Raises NotRunning."""
+
+    async def request(daemon: httpx.AsyncClient) -> httpx.Response:
+        patience = httpx.Timeout(_SECONDS, read=None)
+        async with daemon.stream(method, path, params=query, timeout=patience) as answer:
+            if answer.is_success:
+                async for line in answer.aiter_lines():
+                    take(line)
+            else:
+                await answer.aread()
+        return answer
+
+    return _talk(config, request)
+
+
+def _talk(
+    config: Config, request: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+) -> httpx.Response:
     home = state_directory(config)
-    try:
-        with control.address(home) as socket:
-            return trio.run(_request, socket, method, path, query)
-    except (httpx.ConnectError, FileNotFoundError, PermissionError) as error:
-        raise NotRunning(_why_not(home)) from error
-    except httpx.TransportError as error:
-        raise NotRunning(f"the daemon on {home} does not answer: {type(error).__name__}") from error
+    with _mapped(home), control.address(home) as socket:
+        return trio.run(_connected, socket, request)
 
 
-async def _request(socket: Path, method: str, path: str, query: dict[str, str]) -> httpx.Response:
+async def _connected(
+    socket: Path, request: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+) -> httpx.Response:
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     client = httpx.AsyncClient(
         transport=transport, base_url="http://streamd", timeout=_SECONDS, trust_env=False
     )
     async with client as daemon:
-        return await daemon.request(method, path, params=query)
+        return await request(daemon)
+
+
+@contextmanager
+def _mapped(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.ConnectError, FileNotFoundError, PermissionError) as error:
+        raise NotRunning(_why_not(home)) from error
+    except httpx.RemoteProtocolError as error:
+        raise NotRunning(f"the daemon on {home} has ended before its answer did") from error
+    except httpx.TransportError as error:
+        raise NotRunning(f"the daemon on {home} does not answer: {type(error).__name__}") from error
 
 
 def _why_not(home: Path) -> str:

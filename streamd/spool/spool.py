@@ -57,6 +57,7 @@ class Spool:
         """`observe` is told the duration of each commit in seconds, in the writer's thread; `beat` keeps
         them apart."""
         self.epoch = store.epoch
+        self.directory = store.path.parent
         self.disk_full = False
         self.closed = False
         self.commits = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -9,7 +10,15 @@ import h11
 import trio
 from msgspec import Struct
 
-from streamd.transport.exchange import CLIENT_LEFT, ClientLeft, Refusal, Request, Response, Service
+from streamd.transport.exchange import (
+    CLIENT_LEFT,
+    ClientLeft,
+    Refusal,
+    Request,
+    Response,
+    Service,
+    Streamed,
+)
 from streamd.transport.heads import read_head
 
 _RECEIVE_BYTES = 65_536
@@ -82,6 +91,10 @@ class Connection:
         status = CLIENT_LEFT
         try:
             response = await self._answer(head, deadline)
+            if isinstance(response, Streamed):
+                if await self._stream_out(head, response):
+                    status = response.status
+                return False
             if not await self._deliver(head, response):
                 return False
             status = int(response.status)
@@ -101,7 +114,7 @@ class Connection:
         raw, self._raw = self._raw[: len(self._raw) - len(self._http.trailing_data[0])], b""
         return read_head(event, raw, self.peer, self._limits.max_head_bytes)
 
-    async def _answer(self, head: Request, deadline: float) -> Response:
+    async def _answer(self, head: Request, deadline: float) -> Response | Streamed:
         body = _Body(self, head, self._limits.max_body_bytes)
         try:
             with trio.CancelScope(deadline=deadline):
@@ -128,6 +141,40 @@ class Connection:
                 return False
             await self._stream.send_all(data)
         return not sending.cancelled_caught
+
+    async def _stream_out(self, head: Request, response: Streamed) -> bool:
+        """Send an answer while it is made; tell whether the client has stayed for all of it."""
+        sent = False
+        async with trio.open_nursery() as nursery:
+
+            async def send(data: bytes) -> None:
+                try:
+                    await self._send(h11.Data(data=data))
+                except trio.BrokenResourceError:
+                    nursery.cancel_scope.cancel()  # the client has left
+                    await trio.sleep_forever()
+
+            nursery.start_soon(self._until_left, nursery.cancel_scope)
+            headers = {**response.headers, "Date": formatdate(usegmt=True), "Connection": "close"}
+            await self._send(h11.Response(status_code=response.status, headers=list(headers.items())))
+            try:
+                await response.write(send)
+            except Exception as error:  # noqa: BLE001 -- one request's bug must not end the others' server
+                self._service.crashed(head, error)
+            else:
+                await self._send(h11.EndOfMessage())
+                sent = True
+            nursery.cancel_scope.cancel()
+        return sent
+
+    async def _until_left(self, answering: trio.CancelScope) -> None:
+        with suppress(trio.BrokenResourceError):
+            while await self._stream.receive_some(_RECEIVE_BYTES):
+                pass
+        answering.cancel()
+
+    async def _send(self, event: h11.Event) -> None:
+        await self._stream.send_all(self._http.send(event) or b"")
 
     def _finish_nowait(self) -> bool:
         """Skip what is here of a body that nobody wanted; tell whether that is the request's end."""

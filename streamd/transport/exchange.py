@@ -41,6 +41,18 @@ class Response(Struct, frozen=True):
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class Streamed(Struct, frozen=True):
+    """An answer that is sent while it is made, without a deadline; it ends its connection.
+
+    `write` is cancelled when the client leaves. What it raises cuts the answer short, and the client sees it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    write: Callable[[Send], Awaitable[None]]
 
 
 class Refusal(StreamdError):
@@ -66,7 +78,7 @@ class Body(Protocol):
 class Service(Protocol):
     """Who answers the requests of a server, and is told what became of each."""
 
-    async def serve(self, head: Request, body: Body) -> Response:
+    async def serve(self, head: Request, body: Body) -> Response | Streamed:
         """Answer one request; `body` need not be read. What else it raises becomes a 500."""
         ...
 

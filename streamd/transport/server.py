@@ -6,7 +6,7 @@ For the admin endpoint, the control socket and the ingress. No framework: a rout
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,17 +14,18 @@ import trio
 from msgspec.structs import replace
 
 from streamd.transport.connection import Connection, Limits
-from streamd.transport.exchange import Body, Handler, Request, Response, Service
+from streamd.transport.exchange import Body, Handler, Request, Response, Send, Service, Streamed
 
-__all__ = ["Handler", "Limits", "Request", "Response", "serve_http", "serve_service"]
+__all__ = ["Handler", "Limits", "Request", "Response", "Send", "Streamed", "serve_http", "serve_service"]
 
 _OVERFLOW = 32  # connections over the bound that still get their 503, beyond that they are just closed
 
+Answerer = Callable[[Request], Awaitable[Response | Streamed]]
 OnError = Callable[[Request, Exception], None]
 
 
 async def serve_http(
-    handler: Handler,
+    handler: Answerer,
     listeners: Sequence[trio.abc.Listener[Any]],
     *,
     on_error: OnError,
@@ -74,11 +75,11 @@ async def serve_service(
 class _Whole:
     """`Service` of a handler that wants whole requests."""
 
-    def __init__(self, handler: Handler, on_error: OnError) -> None:
+    def __init__(self, handler: Answerer, on_error: OnError) -> None:
         self._handler = handler
         self.crashed = on_error
 
-    async def serve(self, head: Request, body: Body) -> Response:
+    async def serve(self, head: Request, body: Body) -> Response | Streamed:
         content = bytearray()
         while data := await body.receive():
             content += data

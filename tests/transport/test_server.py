@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamd.errors import Transient
 from streamd.transport.http import open_http
 from streamd.transport.listening import open_tcp_listeners, open_unix_listener
-from streamd.transport.server import Request, Response, serve_http
+from streamd.transport.server import Request, Response, Streamed, serve_http
 
 
 class Served:
@@ -368,3 +368,73 @@ def test_a_request_shows_no_secret():
     headers = {"authorization": "s3cret"}
     request = Request("POST", "/oracle_isr/x/s3cret", "t=s3cret", headers, b"s3cret", "::1")
     assert "s3cret" not in repr(request)
+
+
+# -- answers that are sent while they are made
+
+
+ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def test_a_streamed_answer_comes_piece_by_piece_beyond_the_deadline_and_ends_the_connection(start):
+    more = trio.Event()
+
+    async def write(send):
+        await send(b"one")
+        await more.wait()
+        await trio.sleep(0.3)
+        await send(b"two")
+
+    async def answer(request):
+        return Streamed(200, {"Content-Type": "text/plain"}, write)
+
+    served = await start(answer, request_timeout=0.2)
+    async with await served.connect() as stream:
+        await stream.send_all(ASKED)
+        with trio.fail_after(5):
+            came = b""
+            while b"one" not in came:
+                came += await stream.receive_some()
+        more.set()
+        came += await until_closed(stream)
+    assert came.startswith(b"HTTP/1.1 200")
+    assert came.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert b"Connection: close" in came
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_streamed_answer_is_cancelled_when_its_client_leaves(start, busy):
+    ended = trio.Event()
+
+    async def write(send):
+        try:
+            await send(b"one")
+            while busy:
+                await send(b"x" * 100_000)
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    async def answer(request):
+        return Streamed(200, {}, write)
+
+    served = await start(answer)
+    async with await served.connect() as stream:
+        await stream.send_all(ASKED)
+        await stream.receive_some(100)
+    with trio.fail_after(5):
+        await ended.wait()
+    assert served.errors == []
+
+
+async def test_a_bug_cuts_a_streamed_answer_short_so_that_the_client_sees_it(start):
+    async def write(send):
+        await send(b"one")
+        raise ZeroDivisionError
+
+    async def answer(request):
+        return Streamed(200, {}, write)
+
+    served = await start(answer)
+    assert (await served.ask(ASKED)).endswith(b"3\r\none\r\n")
+    assert [type(error) for _, error in served.errors] == [ZeroDivisionError]
