@@ -25,6 +25,7 @@ from streamd.transport.exchange import Handler, Request, Response
 Item = Event | State
 Changes = Mapping[str, bytes | None]
 NO_CHANGES: Changes = {}
+CONNECTOR_NAME = "{connector}"
 Losses = Literal["lost", "refetched", "pending"]
 """How what was missed is healed.
 
@@ -288,5 +289,9 @@ class ConnectorType(Generic[C]):
     stream_of: Mapping[str, Stream] = field(default_factory=dict)
     """Event type -> the stream it goes to, for the AsyncAPI document."""
     ingress_paths: Callable[[C], Sequence[str]] = lambda config: ()
-    """The paths that its sessions claim, percent-decoded."""
+    """The paths that its sessions claim, percent-decoded; CONNECTOR_NAME stands for the connector's name."""
     losses: Losses = "lost"
+
+    def paths(self, name: str, config: C) -> Sequence[str]:
+        """Give the paths that the connector of that name claims."""
+        return [path.replace(CONNECTOR_NAME, name) for path in self.ingress_paths(config)]

@@ -159,7 +159,7 @@ def check_ingress_paths(
     """See that what vendors push to has a listener, and no two connectors claim one path."""
     claimed: dict[str, str] = {}
     for name, each in enabled(connectors).items():
-        paths = all_types()[each.type].ingress_paths(each)
+        paths = all_types()[each.type].paths(name, each)
         place = tomlpath.key("connectors", name)
         if paths and ingress is None:
             yield Problem("ingress", f"is missing: {place} is pushed to by its vendor")

@@ -49,7 +49,7 @@ class Claims:
         self._owners = {
             path: name
             for name, each in enabled(connectors).items()
-            for path in all_types()[each.type].ingress_paths(each)
+            for path in all_types()[each.type].paths(name, each)
         }
 
     def desk(self, connector: str, counters: Counters, log: Log) -> Desk:
