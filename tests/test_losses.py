@@ -13,6 +13,7 @@ import trio
 from streamd.connector import Link
 from streamd.errors import Rejected, Transient
 from streamd.events import GapData
+from streamd.life import Walked
 from streamd.spool.spool import Spool
 from tests.scripted import (
     Act,
@@ -199,6 +200,17 @@ async def test_a_window_that_the_vendor_lost_is_declared_in_the_commit_that_pass
         (told(at(20)), told(at(25))),
     ]
     assert {(gap["events"], gap["count"], gap["healed_by"]) for gap in declared} == {("lost", 7, None)}
+
+
+async def test_a_walk_proves_no_more_than_the_watermark_of_before_until_it_has_a_new_one(rig: Rig) -> None:
+    walked = Walked(rig.clock)
+    walked.begin(at(-60))
+    assert walked.prove(at(-50)) == (None, at(-60))
+    walked.connect(at(-40))
+    assert walked.prove(None) == (at(-60), at(-60))
+    assert walked.prove(at(-30)) == (at(-30), at(-30))
+    walked.disconnect()
+    assert walked.prove(at(-20)) == (None, at(-30))
 
 
 # -- pending
