@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from signal import SIGINT
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from streamd.cli.backfill import Shown
 from streamd.connector import BackfillHandler, Context, Link, Progress
 from streamd.errors import Transient
 from streamd.model import Event
+from streamd.transport.listening import open_unix_listener
+from tests.cli.process import command, environment
 from tests.core import SWITCHES, Core, open_core
 
 Capture = pytest.CaptureFixture[str]
@@ -216,6 +220,33 @@ def test_without_a_daemon_it_is_1_and_a_bad_config_is_78(config_file: Any, capsy
     assert main(["backfill", "paris", *DAY, "--config", config]) == 1
     assert "no streamd is running" in capsys.readouterr().err
     assert main(["backfill", "paris", *DAY, "--config", config_file(kafka="nothing = 1")]) == 78
+
+
+async def test_ctrl_c_ends_the_command_at_once_and_without_a_word(tmp_path: Path) -> None:
+    config, home = tmp_path / "streamd.toml", tmp_path / "state"
+    config.write_text(f'[kafka]\nbootstrap_servers = ["x:1"]\n[spool]\ndirectory = "{home}"\n')
+    home.mkdir()
+
+    async def answer(stream: trio.abc.Stream) -> None:
+        await stream.receive_some()
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await stream.send_all(head + b'd\r\n{"done":0.5}\n\r\n')
+        await stream.receive_some()
+
+    with control.address(home) as path:
+        async with open_unix_listener(path) as listener, trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, answer, [listener])
+            process = await trio.lowlevel.open_process(
+                command("backfill", config, "paris", *DAY), stdout=PIPE, stderr=PIPE, env=environment()
+            )
+            assert process.stdout is not None
+            assert process.stderr is not None
+            with trio.fail_after(3 * SECONDS):
+                assert await process.stdout.receive_some() == b"paris: 50%\n"
+                process.send_signal(SIGINT)
+                assert await process.wait() == 130
+                assert await process.stderr.receive_some() == b""
+            nursery.cancel_scope.cancel()
 
 
 class Terminal(io.StringIO):
