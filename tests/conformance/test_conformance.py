@@ -18,14 +18,17 @@ from streamd import events
 from streamd.clock import SystemClock
 from streamd.config import Config
 from streamd.configfile import load
+from streamd.ingress.listener import Listener
 from streamd.model import CORE_STREAMS, Record
 from streamd.registry import all_types
 from streamd.runtime import Runtime
 from streamd.schema import schemas as json_schemas
+from streamd.simulators import DemoSource
 from streamd.spool.directory import DATABASE
 from streamd.spool.spool import Spool
 from streamd.spool.store import Store
 from streamd.telemetry import Metrics
+from tests.core import free_port
 from tests.running import accepted, at_work, open_spool
 
 VENDORS = sorted(all_types())
@@ -56,9 +59,14 @@ class Bench:
 
 
 @contextmanager
-def opened(directory: Path, table: str) -> Iterator[tuple[Config, Spool, Store]]:
+def opened(directory: Path, table: str, port: int = 0) -> Iterator[tuple[Config, Spool, Store]]:
+    """Open configuration and spool; `port` is where a vendor pushes to."""
     file = directory / "streamd.toml"
-    file.write_text(f"[kafka]\nbootstrap_servers = ['127.0.0.1:1']\n{table}")
+    address = f"127.0.0.1:{port}"
+    file.write_text(
+        "[kafka]\nbootstrap_servers = ['127.0.0.1:1']\n"
+        f"[ingress]\nlisten = '{address}'\npublic_url = 'http://{address}'\n{table}"
+    )
     config = load(file).config
     store = Store(directory / DATABASE, 2**30, SystemClock().now())
     spool = open_spool(store, "contact-center")
@@ -69,26 +77,29 @@ def opened(directory: Path, table: str) -> Iterator[tuple[Config, Spool, Store]]
 
 
 @asynccontextmanager
-async def bench(vendor: str, directory: Path, table: str) -> AsyncIterator[Bench]:
-    """Run the vendor's connector from `table` until the block is left and its goodbye is in the spool."""
-    with opened(directory, table) as (config, spool, store):
-        [(name, connector)] = config.connectors.items()
-        runtime = Runtime(
-            name,
-            all_types()[vendor],
-            connector,
-            spool=spool,
-            share=2**28,
-            clock=SystemClock(),
-            log=structlog.get_logger().bind(connector=name),
-            counters=Metrics().for_connector(name, vendor),
-        )
-        async with at_work(spool, runtime):
-            yield Bench(spool, store, runtime)
-
-
-def open_demo(vendor: str) -> Any:
-    return importlib.import_module(f"streamd.simulators.{vendor}.demo").open_demo(RATE)
+async def system(vendor: str, directory: Path) -> AsyncIterator[tuple[DemoSource, Bench]]:
+    """Run the vendor's simulator and its connector until the block is left; then its goodbye is there."""
+    port = free_port()
+    module = importlib.import_module(f"streamd.simulators.{vendor}.demo")
+    async with module.open_demo(RATE, port) as source, trio.open_nursery() as nursery:
+        with opened(directory, source.table, port) as (config, spool, store):
+            [(name, connector)] = config.connectors.items()
+            listener = Listener(config)
+            await nursery.start(listener.run)
+            runtime = Runtime(
+                name,
+                all_types()[vendor],
+                connector,
+                spool=spool,
+                share=2**28,
+                clock=SystemClock(),
+                log=structlog.get_logger().bind(connector=name),
+                counters=Metrics().for_connector(name, vendor),
+                ingress=listener.claims,
+            )
+            async with at_work(spool, runtime):
+                yield source, Bench(spool, store, runtime)
+            nursery.cancel_scope.cancel()
 
 
 def types_of(found: list[dict[str, Any]]) -> list[str]:
@@ -97,7 +108,7 @@ def types_of(found: list[dict[str, Any]]) -> list[str]:
 
 @pytest.mark.parametrize("vendor", VENDORS)
 async def test_it_connects_goes_live_and_its_first_gap_claims_nothing(vendor: str, tmp_path: Path) -> None:
-    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+    async with system(vendor, tmp_path) as (_, on_bench):
         await on_bench.until(lambda: "live" in types_of(on_bench.events()))
         found = on_bench.events()
         moments = types_of(found)
@@ -111,7 +122,7 @@ async def test_it_connects_goes_live_and_its_first_gap_claims_nothing(vendor: st
 async def test_a_broken_link_is_a_gap_that_closes_unless_it_is_walked_later_and_the_connector_recovers(
     vendor: str, tmp_path: Path
 ) -> None:
-    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+    async with system(vendor, tmp_path) as (source, on_bench):
         await on_bench.until_state("live")
         await trio.sleep(1)
         await source.disturb()
@@ -128,7 +139,7 @@ async def test_a_broken_link_is_a_gap_that_closes_unless_it_is_walked_later_and_
 @pytest.mark.parametrize("vendor", VENDORS)
 async def test_everything_sent_is_accepted_numbered_and_meets_its_schema(vendor: str, tmp_path: Path) -> None:
     schemas = {each["$id"]: jsonschema.Draft202012Validator(each) for each in json_schemas().values()}
-    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+    async with system(vendor, tmp_path) as (source, on_bench):
         await on_bench.until_state("live")
         await trio.sleep(1)
         source.quiet()
@@ -162,7 +173,7 @@ def _streams(vendor: str, on_bench: Bench) -> list[Any]:
 async def test_its_secrets_are_in_nothing_that_it_writes(
     vendor: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with open_demo(vendor) as source, bench(vendor, tmp_path, source.table) as on_bench:
+    async with system(vendor, tmp_path) as (source, on_bench):
         await on_bench.until_state("live")
         await source.disturb()
         await on_bench.until(lambda: "recovered" in types_of(on_bench.events()))

@@ -22,13 +22,19 @@ _KINDS: Mapping[str, str] = {
 }
 _DOWN_SECONDS = 2.0
 _SOON = "reconcile-after=1"  # instead of ten minutes
+_TABLE: Mapping[str, str] = {
+    "reconcile_seconds": "0.5",
+    "requests_per_minute": "500",
+    "retry_min_seconds": "0.1",
+    "retry_max_seconds": "1",
+}
 
 
 class OmiliaDemo:
     """A `DemoSource` (streamd/simulators/__init__.py)."""
 
     def __init__(self, simulator: OmiliaSimulator) -> None:
-        self.table = simulator.connector_table("omilia-demo")
+        self.table = simulator.connector_table("omilia-demo", **_TABLE)
         self._simulator = simulator
 
     def sent(self) -> Sequence[Sent]:
@@ -48,7 +54,10 @@ class OmiliaDemo:
         return Identity(kind, data["id"], time, (data.get("action") or {}).get("name", ""))
 
     async def disturb(self) -> None:
-        """Let no push through for a while: what is missed comes back by reconciliation."""
+        """Drop a subscription, silently: what happens until that is noticed is in a gap. And let no push
+        through for a while: what is missed comes back by reconciliation.
+        """
+        self._simulator.vanish(STEP)
         self._simulator.set_faults(_SOON, "network-down")
         await trio.sleep(_DOWN_SECONDS)
         self._simulator.set_faults(_SOON)
