@@ -1,7 +1,7 @@
 """How far apart commits are, so that each is worth what it costs beside its records.
 
 A commit costs some 3 CPU ms with all that follows from it: threads that wake, and a Kafka batch for every
-partition that it reaches. Below 4,000 records a second the delay counts, above it the CPU does.
+partition that it reaches. Below 3,000 records a second the delay counts, above it the CPU does.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from math import inf
 import trio
 
 LEAST_SECONDS = 0.02
-MOST_SECONDS = 0.05
-_PER_RATE = 5e-6  # seconds, for each record a second
+MOST_SECONDS = 0.075
+_PER_RATE = 7.5e-6  # seconds, for each record a second
 
 
 class Beat:
