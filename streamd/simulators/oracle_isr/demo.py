@@ -19,7 +19,7 @@ class OracleIsrDemo:
     """A `DemoSource` (streamd/simulators/__init__.py). What was sent is each recording shown in full."""
 
     def __init__(self, simulator: OracleIsrSimulator, *, push: bool) -> None:
-        self.table = simulator.connector_table(_NAME, push=push)
+        self.table = simulator.connector_table(_NAME, push=push, poll_seconds="5")
         self._simulator = simulator
 
     def sent(self) -> Sequence[Sent]:
