@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import structlog
 import trio
 
 from streamd.config import Secret
-from streamd.connector import ConnectorType, Link, Session
+from streamd.connector import Clock, ConnectorType, Link, Session
 from streamd.connectors.omilia.config import OmiliaConfig
+from streamd.connectors.omilia.evidence import Evidence
+from streamd.connectors.omilia.records import Records
 from streamd.runtime import Runtime
 from streamd.simulators.omilia import OmiliaSimulator
 from streamd.spool.directory import DATABASE
@@ -35,9 +37,6 @@ class PlatformClock:
 
     def monotonic(self) -> float:
         return (self._simulator.now() - self._began).total_seconds()
-
-    def since_start(self) -> timedelta:
-        return self._simulator.now() - self._began
 
 
 def config_for(simulator: OmiliaSimulator, **changes: Any) -> OmiliaConfig:
@@ -65,26 +64,33 @@ class Idle:
 
     stateful = False
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
         self.scope = [name]
         self.link: Link | None = None
-        self.gap_until: datetime | None = None
+        self._clock = clock
 
     async def run(self, link: Link) -> None:
         self.link = link
-        await link.connected(self.gap_until or datetime.now(UTC))
+        await link.connected(self._clock.now())
         await link.live()
         await trio.sleep_forever()
 
 
+class Managed(Running):
+    """What a connector gets from streamd, as `runtime`, and the links of its idle sessions."""
+
+    links: Mapping[str, Link]
+
+
 @asynccontextmanager
-async def open_context(directory: Path, config: OmiliaConfig, clock: Any) -> AsyncIterator[Running]:
-    """Give what a connector gets from streamd, as `runtime` of what is yielded, with idle sessions."""
+async def open_context(directory: Path, config: OmiliaConfig, clock: Any) -> AsyncIterator[Managed]:
+    """Give what a connector gets from streamd, with an idle session for each data type."""
+    sessions = [Idle(each, clock) for each in config.data_types]
 
     @asynccontextmanager
     async def idle_sessions(ctx: Any) -> AsyncIterator[Sequence[Session]]:
-        yield [Idle(each) for each in config.data_types]
+        yield sessions
 
     async def probe(ctx: Any) -> None: ...
 
@@ -113,6 +119,16 @@ async def open_context(directory: Path, config: OmiliaConfig, clock: Any) -> Asy
             counters=tally,
         )
         async with at_work(spool, runtime):
-            yield Running(spool, store, runtime, tally)
+            managed = Managed(spool, store, runtime, tally)
+            await managed.until_state("live")
+            managed.links = {each.name: each.link for each in sessions if each.link is not None}
+            yield managed
     finally:
         store.close()
+
+
+async def open_records(ctx: Any) -> Records:
+    """Give what takes records to the spool."""
+    evidence = Evidence(ctx)
+    await evidence.open()
+    return Records(ctx, evidence)
