@@ -309,7 +309,7 @@ async def test_a_list_is_cut_at_1000_unless_less_is_asked_for() -> None:
         world.simulator.history(1, 1001)
         assert len((await world.found())["matches"]) == 1000
         assert len((await world.found(maxListLength="17"))["matches"]) == 17
-        for bad in ("0", "1001", "-1", "x", "²"):
+        for bad in ("0", "1001", "-1", "x", "²", "9" * 5000):
             result = await world.found(maxListLength=bad)
             assert (result["code"], "maxListLength" in result["message"]) == (-1, True)
 
@@ -399,6 +399,7 @@ async def test_each_criterion_selects_to_the_letter(name: str, value: str) -> No
         other = world.simulator.recorded()
         assert await world.ids(**{name: value}) == [one.recording_id]
         assert await world.ids(**{name: f"{value}x"}) == []
+        assert await world.ids(**{name: "9" * 5000}) == []
         assert await world.ids(unheardOf=value) == [one.recording_id, other.recording_id]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterable, Mapping
 from datetime import tzinfo
 
@@ -13,6 +14,7 @@ from streamd.simulators.oracle_isr.times import read
 from streamd.simulators.switches import Switches
 
 _MOST = 1000
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _TIMES = ("start", "earliestStart", "latestStart", "end", "earliestEnd", "latestEnd")
 _CALL = ("isrUcid", "ingressCallId", "egressCallId", "ani", "from", "dnis", "to", "aor")
 _TEXTS = frozenset({*_CALL, "filename", "recordingId", "tmpRecordingId"})
@@ -59,7 +61,7 @@ def _time(name: str, text: str, zone: tzinfo, faults: Switches) -> float:
 
 def _most(query: Mapping[str, str]) -> int:
     text = query.get("maxListLength", str(_MOST))
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= _MOST:
         raise Unsearchable("Invalid value for parameter maxListLength: 1 to 1000 is expected")
     return int(text)
 
@@ -119,7 +121,7 @@ def _candidates(
         return list(recordings.live.values())
     if "recordingId" in texts and not faults.has("recordingid-ignored"):
         number = texts["recordingId"]
-        one = recordings.by_id.get(int(number)) if number.isascii() and number.isdecimal() else None
+        one = recordings.by_id.get(int(number)) if _NUMBER.fullmatch(number) else None
         return [] if one is None else [one]
     for name in ("isrUcid", "ingressCallId"):
         if name in texts:
