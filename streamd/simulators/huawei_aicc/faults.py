@@ -15,8 +15,8 @@ _INF = float("inf")
 _CODES = tuple(DESCRIPTIONS)
 
 
-def _forced(name: str, mark: str, text: str, value: float = _INF) -> Switch:
-    return Switch(name, 4, mark, text, value=value, parts=OPERATIONS)
+def _forced(name: str, mark: str, text: str) -> Switch:
+    return Switch(name, 4, mark, text, value=_INF, parts=OPERATIONS)
 
 
 def _code(name: str, operation: str) -> Switch:
