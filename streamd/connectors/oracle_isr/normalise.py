@@ -119,7 +119,7 @@ class Normaliser:
 
 def _leaves(value: Any) -> Any:
     """Give a tree with every leaf as XML would write it."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _leaves(each) for name, each in value.items() if name not in _VOLATILE}
     if isinstance(value, list):
         return [_leaves(each) for each in value]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 import trio
 
-from streamd.connector import Context
+from streamd.connector import CONNECTOR_NAME, Context
 from streamd.connectors.oracle_isr.config import OracleIsrConfig
 from streamd.connectors.oracle_isr.wire import bare_ucid
 from streamd.ingress.sources import Sources
@@ -27,19 +27,15 @@ _LONGEST_CALL = 256
 _FORM = "application/x-www-form-urlencoded"
 
 
-def path(config: OracleIsrConfig, connector: str) -> str | None:
-    """Give where notifications come to; None without a secret."""
+def paths(config: OracleIsrConfig) -> Sequence[str]:
+    """Give where notifications come to; nowhere without a secret."""
     secret = config.notification_path_secret
-    return None if secret is None else f"/oracle_isr/{connector}/{secret.reveal()}"
+    return [] if secret is None else [f"/oracle_isr/{CONNECTOR_NAME}/{secret.reveal()}"]
 
 
 @asynccontextmanager
 async def open_notifications(ctx: Context[OracleIsrConfig], hints: Hints) -> AsyncIterator[None]:
     """Answer notifications until the block is left."""
-    where = path(ctx.config, ctx.origin.connector)
-    if where is None:
-        yield
-        return
     sources = Sources(ctx.config.notification_sources)
 
     async def admit(head: Request) -> Response | None:
@@ -57,7 +53,10 @@ async def open_notifications(ctx: Context[OracleIsrConfig], hints: Hints) -> Asy
         hints.give(called(request))
         return _DONE
 
-    async with ctx.ingress.claim(where, handle, admit=admit):
+    async with AsyncExitStack() as stack:
+        for path in paths(ctx.config):
+            where = path.replace(CONNECTOR_NAME, ctx.origin.connector)
+            await stack.enter_async_context(ctx.ingress.claim(where, handle, admit=admit))
         yield
 
 

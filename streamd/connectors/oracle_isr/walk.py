@@ -1,0 +1,119 @@
+"""Walk over the finished recordings by time, window after window, and search the last hours for late ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from streamd.connector import Link, Progress
+from streamd.connectors.oracle_isr.cells import Cell
+from streamd.connectors.oracle_isr.config import OracleIsrConfig
+from streamd.connectors.oracle_isr.face import Face, Turn
+from streamd.connectors.oracle_isr.finished import Finished, Published
+from streamd.connectors.oracle_isr.listing import Listing, list_all
+from streamd.connectors.oracle_isr.register import Cursor, Register
+from streamd.connectors.oracle_isr.wire import Tree
+from streamd.connectors.oracle_isr.zone import Zone
+from streamd.model import Phase
+from streamd.pull.windows import Pace, Window, clip, slices
+
+HOUR = timedelta(hours=1)
+SWEEP_EVERY = HOUR
+SWEPT = 6 * HOUR
+LIST_CUT = "list_cut"
+"""The cause of a gap: so many recordings in one second that the server does not list them all."""
+
+
+class Walk:
+    """Moves the cursor of one connector; it never passes what is not committed or not declared as a gap."""
+
+    def __init__(
+        self,
+        config: OracleIsrConfig,
+        register: Register,
+        face: Face,
+        finished: Finished,
+        zone: Zone,
+        discreet: Callable[[Tree], Tree],
+    ) -> None:
+        self._register = register
+        self._face = face
+        self._finished = finished
+        self._zone = zone
+        self._discreet = discreet
+        self._declared: set[Window] = set()
+        self._pace = Pace(
+            step=HOUR,
+            overlap=timedelta(seconds=config.overlap_seconds),
+            settle=timedelta(seconds=config.settle_seconds),
+            catch_up=HOUR,
+        )
+
+    async def step(self, link: Link, now: datetime) -> bool:
+        """Fetch the next window; return whether more are waiting. `now`: the server's."""
+        cursor = self._register.cursor
+        assert cursor is not None
+        step = self._pace.next(cursor.watermark, now)
+        window = clip(step.window, cursor.begin, None) if step is not None else None
+        if step is None or window is None:
+            return False
+        published, holes = await self._fetch(window, "live" if step.newest else "backfill")
+        moved = step.watermark
+        oldest = self._register.running.oldest_missing()
+        if published.waiting:
+            moved = cursor.watermark
+        elif oldest is not None:
+            moved = min(moved, oldest)
+        await self._move(link, replace(cursor, watermark=max(moved, cursor.watermark)), holes)
+        return not step.newest and not published.waiting
+
+    async def sweep(self, link: Link, now: datetime) -> None:
+        """Search the last hours again, once an hour: a recording may be inserted long after its end."""
+        cursor = self._register.cursor
+        assert cursor is not None
+        if now - cursor.swept_at < SWEEP_EVERY:
+            return
+        window = clip(Window(now - SWEPT, cursor.watermark), cursor.begin, None)
+        for part in slices(window, HOUR) if window is not None else ():
+            _, holes = await self._fetch(part, "backfill")
+            await self._move(link, self._register.cursor or cursor, holes)
+        await self._move(link, replace(self._register.cursor or cursor, swept_at=now), [])
+
+    async def backfill(self, since: datetime, until: datetime, progress: Progress) -> Mapping[str, int]:
+        """Fetch what ended between two instants; the cursor stays. Gives figures for the one who asked."""
+        parts = slices(Window(since, until), HOUR)
+        new = known = waiting = undivided = 0
+        for number, part in enumerate(parts):
+            progress(number / len(parts), f"window {number + 1} of {len(parts)}")
+            published, holes = await self._fetch(part, "backfill", Turn.BACKFILL)
+            new, known = new + published.new, known + published.known
+            waiting, undivided = waiting + published.waiting, undivided + len(holes)
+        progress(1.0, f"{len(parts)} windows")
+        return {"published": new, "known": known, "not_readable": waiting, "seconds_not_listed": undivided}
+
+    async def _fetch(
+        self, window: Window, phase: Phase, turn: Turn = Turn.USUAL
+    ) -> tuple[Published, list[Window]]:
+        """Publish what is new in a window; return the seconds of which not all may have been listed."""
+        cell = Cell(at=window.end, ends=window)
+        listing: Listing = await list_all(self._face, cell, turn, self._zone, self._discreet)
+        published = await self._finished.publish(listing, window.end, phase, turn)
+        return published, sorted({hole.ends for hole in listing.holes if hole.ends is not None})
+
+    async def _move(self, link: Link, cursor: Cursor, holes: list[Window]) -> None:
+        """Commit the cursor, together with the gap of what it passes."""
+        new = [hole for hole in holes if hole not in self._declared]
+        for hole in new[:-1]:
+            await link.declare_gap(cause=LIST_CUT, since=hole.begin, until=hole.end)
+        async with self._register.turn():
+            if new:
+                changes = self._register.take_changes(cursor)
+                await link.declare_gap(
+                    cause=LIST_CUT, since=new[-1].begin, until=new[-1].end, changes=changes
+                )
+                self._register.cursor = cursor
+            elif cursor != self._register.cursor:
+                await self._register.commit([], cursor)
+        self._declared.update(new)

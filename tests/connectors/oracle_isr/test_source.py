@@ -1,0 +1,257 @@
+"""The connector against the honest simulator: what is told, when, and under which key and id."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import trio
+
+# A second of ours is ten minutes of the recorder's: revisits, chases and sweeps come in seconds.
+FAST = {"time_scale": 600.0, "gap_seconds": 60.0}
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+async def begun(running: Any, simulator: Any) -> Any:
+    """Start a recording and wait until that is told."""
+    before = len(running.recordings("started"))
+    recording = simulator.start(ani="1001", dnis="2002")
+    await running.until(lambda: len(running.recordings("started")) > before)
+    return recording
+
+
+async def test_a_recording_is_started_then_ended_under_one_key(system: Any) -> None:
+    async with system() as (simulator, running):
+        await running.until_state("live")
+        recording = await begun(running, simulator)
+        simulator.end(recording)
+        await running.until(lambda: running.recordings("ended"))
+        await trio.sleep(0.5)
+        [started], [ended] = running.recordings("started"), running.recordings("ended")
+        keys = {record.key for topic, record in running.records() if topic.endswith("oracle_isr.recordings")}
+        assert running.recordings("lost") == running.recordings("updated") == []
+        assert not running.gaps()
+    assert started["data"]["call_id"] == ended["data"]["call_id"] == recording.call_key
+    assert (started["subject"], ended["subject"]) == (str(recording.tmp_id), str(recording.recording_id))
+    assert started["phase"] == ended["phase"] == "live"
+    assert keys == {f"isr-test|{recording.call_key}".encode()}
+
+
+async def test_a_call_that_is_shorter_than_a_poll_gives_both(system: Any) -> None:
+    async with system() as (simulator, running):
+        await running.until_state("live")
+        recording = simulator.recorded(seconds=1)
+        await running.until(lambda: running.recordings("ended"))
+        kinds = [
+            event["type"].rpartition(".")[2] for event in running.events() if ".recording." in event["type"]
+        ]
+        assert kinds == ["started", "ended"]
+        assert running.calls("started") == running.calls("ended") == [recording.call_key]
+        assert "segments" not in running.recordings("started")[0]["data"]
+
+
+async def test_recordings_of_one_call_are_ended_each_and_none_is_lost(system: Any) -> None:
+    async with system(options=FAST) as (simulator, running):
+        await running.until_state("live")
+        one = await begun(running, simulator)
+        other = simulator.start(beside=one)
+        await trio.sleep(0.5)
+        simulator.end(one)
+        simulator.end(other)
+        await running.until(lambda: len(running.recordings("ended")) == 2)
+        await trio.sleep(4)  # longer than a chase
+        assert running.recordings("lost") == []
+        assert set(running.calls("ended")) == {one.call_key}
+        assert set(running.ids("ended")) == {str(one.recording_id), str(other.recording_id)}
+        assert not running.twice()
+
+
+async def test_an_update_is_told_only_when_the_content_changed(system: Any) -> None:
+    async with system(options={**FAST, "archive_seconds": math.inf}) as (simulator, running):
+        await running.until_state("live")
+        recording, still = simulator.recorded(), simulator.recorded()
+        await running.until(lambda: len(running.recordings("ended")) == 2)
+        await running.until(lambda: still.detailed >= 2)
+        assert running.recordings("updated") == []
+        simulator.change(recording, custom={"case": "4711"})
+        await running.until(lambda: running.recordings("updated"))
+        await running.until(lambda: still.detailed >= 3)
+        [updated] = running.recordings("updated")
+        assert updated["data"]["custom_data_sets"][0]["value"] == "4711"
+        assert updated["data"]["recording_id"] == str(recording.recording_id)
+        assert not running.twice()
+
+
+async def test_what_never_comes_up_is_lost_after_the_chase_and_only_what_was_seen(system: Any) -> None:
+    async with system(options=FAST, chase_seconds=600.0) as (simulator, running):
+        await running.until_state("live")
+        recording = await begun(running, simulator)
+        simulator.end(recording, gap=math.inf)
+        simulator.notify()
+        await running.until(lambda: running.recordings("lost"))
+        await trio.sleep(0.5)
+        [lost] = running.recordings("lost")
+        assert lost["data"]["tmp_recording_id"] == str(recording.tmp_id)
+        assert lost["data"]["call_id"] == recording.call_key
+        assert running.recordings("ended") == []
+
+
+async def test_what_was_inserted_late_is_found_by_the_sweep(system: Any) -> None:
+    async with system(options=FAST) as (simulator, running):
+        await running.until_state("live")
+        simulator.advance(4 * 3600)
+        await running.until(lambda: running.proof() > simulator.now() - timedelta(hours=1))
+        late = simulator.recorded(ended_ago=2 * 3600)
+        await running.until(lambda: running.recordings("ended"), within=20)
+        [ended] = running.recordings("ended")
+        assert ended["phase"] == "backfill"
+        assert ended["data"]["recording_id"] == str(late.recording_id)
+
+
+async def test_what_happened_while_it_was_down_is_told_once_and_is_no_gap(
+    simulated: Any, bench: Any, quick: Any
+) -> None:
+    async with simulated() as simulator:
+        async with bench(quick(simulator)) as running:
+            await running.until_state("live")
+            one, across = await begun(running, simulator), await begun(running, simulator)
+            simulator.end(one)
+            await running.until(lambda: running.recordings("ended"))
+        simulator.end(across)
+        missed, live = simulator.recorded(seconds=1), simulator.start()
+        async with bench(quick(simulator)) as running:
+            await running.until(lambda: len(running.recordings("ended")) == 3)
+            await running.until(lambda: len(running.recordings("started")) == 4)
+            await trio.sleep(0.5)
+            assert not running.twice()
+            assert not running.gaps()
+            assert running.recordings("lost") == []
+            wanted = {str(each.recording_id) for each in (one, across, missed)}
+            assert set(running.ids("ended")) == wanted
+            assert running.calls("started").count(live.call_key) == 1
+
+
+async def test_a_start_has_one_id_whether_it_was_seen_or_is_derived(
+    simulated: Any, bench: Any, tmp_path: Path, quick: Any
+) -> None:
+    async with simulated() as simulator:
+        begin = simulator.now() - timedelta(seconds=1)
+        async with bench(quick(simulator)) as running:
+            recording = await begun(running, simulator)
+            simulator.end(recording)
+            await running.until(lambda: running.recordings("ended"))
+            seen = running.recordings("started") + running.recordings("ended")
+        async with bench(quick(simulator, start_from=begin), tmp_path / "anew") as running:
+            await running.until(lambda: running.recordings("ended"))
+            derived = running.recordings("started") + running.recordings("ended")
+    assert [each["id"] for each in seen] == [each["id"] for each in derived]
+
+
+async def test_three_days_of_absence_are_caught_up_in_order(simulated: Any, bench: Any, quick: Any) -> None:
+    async with simulated() as simulator:
+        simulator.history(72, 300)
+        start = simulator.now() - timedelta(hours=73)
+        async with bench(quick(simulator, start_from=start)) as running:
+            await running.until(lambda: len(running.recordings("ended")) == 300, within=30)
+            await running.until(lambda: running.proof() > simulator.now() - timedelta(minutes=1))
+            ended = running.recordings("ended")
+            assert set(running.ids("ended")) == {str(each) for each in simulator.truth()}
+            assert not running.twice()
+            assert not running.gaps()
+    hours = [instant(event["time"]) for event in ended]
+    assert all(later > earlier - timedelta(hours=1) for earlier, later in pairwise(hours))
+    phases = [event["phase"] for event in ended]
+    assert phases == sorted(phases)  # backfill, and live at the end
+    assert phases[0] == "backfill"
+
+
+async def test_a_list_that_was_cut_is_divided_and_nothing_is_missing(
+    simulated: Any, bench: Any, quick: Any
+) -> None:
+    async with simulated() as simulator:
+        simulator.history(0.5, 130)
+        start = simulator.now() - timedelta(hours=1)
+        async with bench(quick(simulator, start_from=start, list_length=10)) as running:
+            await running.until(lambda: len(running.recordings("ended")) == 130)
+            assert not running.gaps()
+            assert not running.twice()
+
+
+async def test_a_second_with_more_than_can_be_listed_is_a_declared_gap_and_the_walk_goes_on(
+    simulated: Any, bench: Any, quick: Any
+) -> None:
+    async with simulated() as simulator:
+        for _ in range(30):
+            simulator.recorded(seconds=30, ended_ago=600.0, dnis="2002")
+        after = simulator.recorded(seconds=30, ended_ago=60.0)
+        start = simulator.now() - timedelta(hours=1)
+        async with bench(quick(simulator, start_from=start, list_length=10)) as running:
+            await running.until(lambda: str(after.recording_id) in running.ids("ended"))
+            await running.until(running.gaps)
+            gaps = list(running.gaps().values())
+            assert {gap["cause"] for gap in gaps} == {"list_cut"}
+            ended_at = simulator.recordings[0].end
+            assert any(
+                instant(gap["from"]).timestamp() <= ended_at <= instant(gap["to"]).timestamp() for gap in gaps
+            )
+            assert all(gap["events"] == "lost" for gap in gaps)
+            assert len(running.ids("ended")) > 10
+
+
+async def test_times_are_converted_from_the_servers_zone(system: Any) -> None:
+    async with system("user-zone", time_zone="Europe/Berlin") as (simulator, running):
+        await running.until_state("live")
+        recording = await begun(running, simulator)
+        simulator.end(recording)
+        await running.until(lambda: running.recordings("ended"))
+        [started], [ended] = running.recordings("started"), running.recordings("ended")
+        assert abs(instant(started["time"]).timestamp() - recording.start) < 1
+        assert abs(instant(ended["time"]).timestamp() - recording.end) < 0.001
+        assert running.tally["zone_doubted"] == 0
+
+
+async def test_a_wrong_zone_is_a_warning(system: Any) -> None:
+    async with system("user-zone", time_zone="UTC") as (simulator, running):
+        await running.until_state("live")
+        await begun(running, simulator)
+        await running.until(lambda: running.tally["zone_doubted"])
+
+
+async def test_a_server_whose_clock_differs_from_ours_is_a_warning(system: Any) -> None:
+    async with system() as (simulator, running):
+        await running.until_state("live")
+        assert running.tally["clock_skewed"] == 0
+        simulator.advance(3600)
+        await running.until(lambda: running.tally["clock_skewed"])
+
+
+async def test_a_timed_poll_is_no_faster_than_configured_and_two_requests_run_at_most(
+    simulated: Any, bench: Any, quick: Any
+) -> None:
+    async with simulated() as simulator:
+        simulator.history(3, 100)
+        start = simulator.now() - timedelta(hours=3)
+        async with bench(quick(simulator, start_from=start, poll_seconds=0.5)) as running:
+            await running.until(lambda: len(running.recordings("ended")) == 100)
+            await trio.sleep(1.5)
+        looks = [entry.at for entry in simulator.replies if entry.query.get("inProgress") == "true"]
+        assert all(later - earlier > 0.4 for earlier, later in pairwise(looks))
+        assert simulator.most_parallel <= 2
+
+
+async def test_the_watermark_stands_still_while_a_recording_is_missing(system: Any) -> None:
+    async with system() as (simulator, running):
+        await running.until_state("live")
+        recording = await begun(running, simulator)
+        simulator.end(recording, gap=math.inf)
+        await trio.sleep(2.5)
+        assert running.proof().timestamp() <= recording.end + 1
+        simulator.finish(recording)
+        await running.until(lambda: running.recordings("ended"))
+        await running.until(lambda: running.proof().timestamp() > recording.end + 2)
