@@ -138,9 +138,7 @@ async def test_over_the_limit_in_flight_it_is_429_with_retry_after(
         pushed.let_in()
 
 
-@pytest.mark.parametrize(
-    "authorization", ["", "Bearer", "Bearer x.y.z", "Basic b21pbGlhOng="]
-)
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x.y.z", "Basic b21pbGlhOng="])
 async def test_a_bad_bearer_is_401_with_its_challenge_and_is_no_gap(system: Any, authorization: str) -> None:
     async with system() as pushed:
         answer = await pushed.post(body(start()), Authorization=authorization)
