@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamd.connector import ConnectorType
+from streamd.connector import CONNECTOR_NAME, ConnectorType
 from streamd.connectors.huawei_aicc.config import HuaweiConfig, callback_path, check
 from streamd.connectors.huawei_aicc.normalise import SCHEMAS, STREAM_OF, STREAMS_OF_DATA
 from streamd.connectors.huawei_aicc.source import open_sessions, probe
@@ -18,7 +18,7 @@ def _streams(config: HuaweiConfig) -> Sequence[Stream]:
 
 
 def _ingress_paths(config: HuaweiConfig) -> Sequence[str]:
-    return [callback_path(config)] if config.callback else []
+    return [callback_path(config, CONNECTOR_NAME)] if config.callback else []
 
 
 CONNECTOR = ConnectorType(

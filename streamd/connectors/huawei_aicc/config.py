@@ -66,7 +66,7 @@ class HuaweiConfig(ConnectorConfig, frozen=True, kw_only=True):
     callback: bool = True
     callback_auth: Literal["strict", "hint"] = "strict"
     callback_path: str | None = None
-    """Where callbacks come in. None: /huawei_aicc/<account_id or all>/<data_type>."""
+    """Where callbacks come in. None: /huawei_aicc/<connector>."""
     callback_url: str | None = None
     """What is sent as callBackURL. None: [ingress].public_url with `callback_path`, without callbacks a URL
     that leads nowhere, for the field is mandatory."""
@@ -93,9 +93,9 @@ def check(config: HuaweiConfig, path: str) -> Sequence[Problem]:
     return found
 
 
-def callback_path(config: HuaweiConfig) -> str:
-    """Give the path that callbacks come to, percent-decoded."""
-    return config.callback_path or f"/huawei_aicc/{config.account_id or 'all'}/{config.data_type}"
+def callback_path(config: HuaweiConfig, name: str) -> str:
+    """Give the path that callbacks come to, percent-decoded; `name` is the connector's."""
+    return config.callback_path or f"/huawei_aicc/{name}"
 
 
 def zone_of(name: str) -> ZoneInfo | None:

@@ -222,7 +222,9 @@ class Exporter:
         config = self._ctx.config
         if config.callback_url is not None:
             return config.callback_url
-        return self._ctx.ingress.url(callback_path(config)) if config.callback else NOWHERE
+        if not config.callback:
+            return NOWHERE
+        return self._ctx.ingress.url(callback_path(config, self._ctx.origin.connector))
 
 
 class _BrokenZip(StreamdError):

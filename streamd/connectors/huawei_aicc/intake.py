@@ -132,13 +132,13 @@ class Intake:
         return Seen(self._ctx.state, self._export.asked_at, self._ctx.clock.now())
 
     def _tell_zone(self) -> None:
-        """Warn where most rows begin hours away from when their call ids say: `row_zone` is wrong."""
-        rows = self._figures.published + self._figures.known
-        if self._zone_errors.total() * 2 > rows:
-            [(apart, count)] = self._zone_errors.most_common(1)
+        """Warn where more rows begin hours away from when their call ids say than do not: a wrong `row_zone`."""
+        for apart, count in self._zone_errors.most_common(1):
+            if not apart:
+                return
             minutes = round(apart / timedelta(minutes=1))
             self._ctx.counters.count("zone_doubts")
-            self._ctx.log.warning("row_zone_doubtful", minutes_apart=minutes, rows=count, of=rows)
+            self._ctx.log.warning("row_zone_doubtful", minutes_apart=minutes, rows=count)
 
 
 def _read(

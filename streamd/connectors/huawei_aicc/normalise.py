@@ -20,7 +20,7 @@ from streamd.connectors.huawei_aicc.vocabulary import (
     RECORDING_CALL_TYPES,
     TASK_STATUSES,
 )
-from streamd.connectors.huawei_aicc.zones import Reader, epoch_of, is_zone_error
+from streamd.connectors.huawei_aicc.zones import Reader, epoch_of, zone_error
 from streamd.model import Event, Phase, Stream, Time
 from streamd.privacy import Privacy
 
@@ -173,7 +173,7 @@ class Fact(Struct, gc=False):
     content: bytes
     data: CdrRecorded | RecordingAvailable
     zone_error: timedelta | None
-    """By how much its begin and the epoch in its call id differ, where that looks like a wrong zone."""
+    """By how much the zone of its begin and that of the epoch in its call id seem to differ; zero: they agree."""
 
 
 class Normaliser:
@@ -208,14 +208,13 @@ class Normaliser:
         data = _cdr(row, times, extra) if shape is CDR else _recording(row, times, extra)
         if data.developer == self._access_key:
             data.developer = ""
-        begin = data.call_begin
-        apart = begin - epoch if begin is not None and epoch is not None else None
+        begin = times["call_begin"] or times.get("wait_begin")
         return Fact(
             call,
             key[:KEY_BYTES],
             content[:CONTENT_BYTES],
             data,
-            apart if apart and is_zone_error(apart) else None,
+            zone_error(begin - epoch) if begin is not None and epoch is not None else None,
         )
 
     def _discreet(self, shape: Shape, row: list[str]) -> list[str]:

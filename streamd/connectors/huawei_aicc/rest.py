@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import trio
+
 from streamd.connector import Context
 from streamd.connectors.huawei_aicc import wire
 from streamd.connectors.huawei_aicc.codes import Action, action
@@ -17,6 +19,7 @@ from streamd.connectors.huawei_aicc.wire import Reply
 from streamd.connectors.huawei_aicc.zones import Asked
 from streamd.errors import ProtocolViolation, RateLimited, Rejected, StreamdError, Transient
 from streamd.pull.server_clock import ServerClock
+from streamd.session import Backoff
 from streamd.transport.download import Downloaded, download, is_zip
 from streamd.transport.headers import retry_after_seconds
 from streamd.transport.http import Http, Response
@@ -92,8 +95,9 @@ class CcFs:
         self, priority: Priority, path: str, body: bytes, to: Path | None
     ) -> Reply | Downloaded:
         """Ask until there is an answer that more asking would not change."""
-        faults = 0
-        give_up = self._ctx.clock.monotonic() + self._ctx.config.job_seconds
+        config = self._ctx.config
+        faults, backoff = 0, Backoff(config.retry_min_seconds, config.retry_max_seconds)
+        give_up = self._ctx.clock.monotonic() + config.job_seconds
         while True:
             found = await self._ask_signed(priority, path, body, to)
             if isinstance(found, Downloaded):
@@ -114,7 +118,7 @@ class CcFs:
                     self._ctx.counters.count("server_faults")
                     if faults > _SERVER_FAULTS:
                         raise Transient(f"{operation}: a fault of the server, result code {found.code}")
-                    self._limiter.slow_down(priority)
+                    await trio.sleep(backoff.next())
                 case Action.PARK:
                     raise Rejected(f"{operation}: a parameter is refused, result code {found.code}")
                 case Action.REFUSE:

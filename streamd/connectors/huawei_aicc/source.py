@@ -44,7 +44,7 @@ async def open_sessions(ctx: Context[HuaweiConfig]) -> AsyncIterator[Sequence[Se
         _clear(directory, [f"{kind}.zip" for kind in jobs.under_way()])
         walk = Walk(ctx, CcFs(ctx, http), jobs, directory)
         if config.callback:
-            path = callback_path(config)
+            path = callback_path(config, ctx.origin.connector)
             callbacks = Callbacks(ctx, jobs, config.callback_url or ctx.ingress.url(path))
             await stack.enter_async_context(ctx.ingress.claim(path, callbacks.answer))
         await stack.enter_async_context(ctx.serve_backfill(walk.backfill))
@@ -80,6 +80,7 @@ class Walk:
         self._cursor = Cursor(ctx)
         self._exporter = Exporter(ctx, cc, jobs, directory)
         self._slice = 0
+        self._not_before: datetime | None = None
 
     async def run(self, link: Link) -> None:
         """Walk on from the watermark until CC-FS does not answer. Raises Transient or Rejected."""
@@ -109,11 +110,13 @@ class Walk:
                 await self._exporter.finish("live", job, self._final_live)
             except TooLong as error:
                 await self._shorten(link, error)
+                continue
             self._cursor.refresh()
             await self._forget_old()
-            if self._cursor.watermark == before:
-                # In the hour that is repeated: what it brings is published, but nothing more is certain.
-                await trio.sleep(self._ctx.config.step_seconds)
+            # In the hour that is repeated: what a window brings is published, but nothing more is certain.
+            stands = self._cursor.watermark == before
+            step = timedelta(seconds=self._ctx.config.step_seconds)
+            self._not_before = self._server_now() + step if stands else None
 
     async def _plan(self) -> Job:
         """Wait until there is a window to ask for, and write it down."""
@@ -121,6 +124,8 @@ class Walk:
             watermark, server_now = self._cursor.position.watermark, self._server_now()
             pace = pace_of(self._ctx.config, self._cursor.longest)
             wait = wait_seconds(pace, watermark, server_now)
+            if self._not_before is not None:
+                wait = max(wait, (self._not_before - server_now).total_seconds())
             job = live_job(pace, watermark, server_now) if wait == 0 else None
             if job is not None:
                 return await self._jobs.move("live", job)
@@ -145,6 +150,7 @@ class Walk:
             await link.declare_gap(
                 cause="export_too_big", since=job.begin, until=job.watermark, changes=changes
             )
+            self._cursor.refresh()
 
     async def _forget_old(self) -> None:
         """Look a part of the seen set through for rows that no window reaches any more."""

@@ -16,6 +16,7 @@ _WALL = "%Y-%m-%d %H:%M:%S"
 _HOUR_CHARACTERS = len("2024-05-01 00")
 _SHORTEST = len("2024-05-01 00:00:00")
 _SLACK = timedelta(minutes=1)  # by which a call's epoch may be later than its first row's begin
+_QUARTER, _NEAR = timedelta(minutes=15), timedelta(seconds=90)
 _MOST_KEPT = 4096
 
 
@@ -143,7 +144,10 @@ def epoch_of(call_id: str) -> datetime | None:
     return datetime.fromtimestamp(int(digits), UTC)
 
 
-def is_zone_error(apart: timedelta) -> bool:
-    """Tell a difference that another zone explains: a near-multiple of 15 minutes, but not none."""
-    quarters = round(apart / timedelta(minutes=15))
-    return quarters != 0 and abs(apart - quarters * timedelta(minutes=15)) <= timedelta(seconds=90)
+def zone_error(apart: timedelta) -> timedelta | None:
+    """Give the difference of zones that explains how far apart two times are: a near-multiple of 15 minutes.
+
+    Zero where they agree; None where no zone explains it.
+    """
+    near = round(apart / _QUARTER) * _QUARTER
+    return near if abs(apart - near) <= _NEAR else None

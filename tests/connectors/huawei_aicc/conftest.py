@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ async def open_bench(directory: Path, config: HuaweiConfig, port: int) -> AsyncI
     """Run the connector until the block is left; a second one in the same directory is a restart."""
     store = Store(directory / DATABASE, 2**30, SystemClock().now())
     tally, claims = Tally(), Claims(public_url=f"http://127.0.0.1:{port}")
-    claims._owners = {callback_path(config): NAME}
+    claims._owners = {callback_path(config, NAME): NAME}
     try:
         async with trio.open_nursery() as nursery:
             if config.callback:
@@ -112,19 +113,43 @@ def config_for(simulator: HuaweiSimulator, **changes: Any) -> HuaweiConfig:
     return HuaweiConfig(**{**values, **changes})
 
 
+# The simulator's callbacks are httpx requests, whose bodies are async generators: one that is cut short when
+# the simulator ends is left to the garbage collector.
+_CUT_SHORT = "ignore:Exception ignored in. <async_generator object ByteStream"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(
+                pytest.mark.filterwarnings(f"{_CUT_SHORT}:pytest.PytestUnraisableExceptionWarning")
+            )
+
+
 @pytest.fixture
 def system(tmp_path: Path) -> Callable[..., Any]:
-    """Open a simulator with `faults` and the connector to it, with changes of both."""
+    """Open a simulator with `faults` and the connector to it, with changes of both.
+
+    `history`: hours and calls that lie behind, which the connector walks over from `start_ago` on.
+    """
 
     @asynccontextmanager
     async def open_system(
-        *faults: str, options: Mapping[str, Any] | None = None, **changes: Any
+        *faults: str,
+        options: Mapping[str, Any] | None = None,
+        history: tuple[float, int] | None = None,
+        start_ago: timedelta = timedelta(hours=1),
+        **changes: Any,
     ) -> AsyncIterator[tuple[HuaweiSimulator, Bench]]:
         given = HuaweiOptions(**{"time_scale": 60.0, "faults": frozenset(faults), **(options or {})})
-        async with (
-            open_huawei_simulator(given) as simulator,
-            open_bench(tmp_path, config_for(simulator, **changes), simulator.ingress_port) as bench,
-        ):
-            yield simulator, bench
+        async with open_huawei_simulator(given) as simulator:
+            if history is not None:
+                simulator.history(*history)
+                changes = {"start_from": simulator.now() - start_ago, **changes}
+            if "callback_url" in changes:
+                changes["callback_url"] = f"http://127.0.0.1:{simulator.ingress_port}"
+            config = config_for(simulator, **changes)
+            async with open_bench(tmp_path, config, simulator.ingress_port) as bench:
+                yield simulator, bench
 
     return open_system

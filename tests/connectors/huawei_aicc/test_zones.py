@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.connectors.huawei_aicc.zones import Asked, Reader, ask, epoch_of, is_zone_error
+from streamd.connectors.huawei_aicc.zones import Asked, Reader, ask, epoch_of, zone_error
 
 BERLIN, KATHMANDU, SHANGHAI = (ZoneInfo(f) for f in ("Europe/Berlin", "Asia/Kathmandu", "Asia/Shanghai"))
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its clocks change by half an hour
@@ -116,7 +116,7 @@ def test_a_call_id_tells_when_its_call_began() -> None:
 
 
 def test_only_what_another_zone_explains_is_an_error_of_the_zone() -> None:
-    assert is_zone_error(timedelta(hours=-8, seconds=30))
-    assert is_zone_error(timedelta(hours=5, minutes=45))
-    assert not is_zone_error(timedelta(seconds=80))
-    assert not is_zone_error(timedelta(minutes=7))
+    assert zone_error(timedelta(hours=-8, seconds=30)) == timedelta(hours=-8)
+    assert zone_error(timedelta(hours=5, minutes=45)) == timedelta(hours=5, minutes=45)
+    assert zone_error(timedelta(seconds=80)) == timedelta(0)
+    assert zone_error(timedelta(minutes=7)) is None
