@@ -20,6 +20,7 @@ from tests.bench.measures import (
     measure_backlog,
     measure_daemon,
     measure_floors,
+    measure_o2g,
     measure_script,
     measure_stateless,
     soak,
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Plan], None]] = {
     **{engine: partial(measure_daemon, engine=engine) for engine in ENGINES},
     "stateless": partial(measure_stateless, engine="sans-io"),
     "backlog": measure_backlog,
+    "o2g": measure_o2g,
 }
 
 

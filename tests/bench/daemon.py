@@ -25,12 +25,14 @@ _CONFIG = """\
 bootstrap_servers = {servers!r}
 topic_prefix = "{prefix}"
 partitions = {partitions}
-[kafka.topics."avaya.measures"]
+[kafka.topics."{topic}"]
 config = {append_time}
 [spool]
 directory = "{state}"
 [admin]
 listen = "127.0.0.1:0"
+{tables}"""
+_AVAYA = """\
 [connectors.bench]
 type = "avaya"
 base_url = "http://127.0.0.1:{port}"
@@ -43,6 +45,14 @@ websocket_engine = "{engine}"
 snapshot_quiet_seconds = 1
 snapshot_settle_seconds = 0.5
 """
+_O2G = """\
+[connectors.bench-{number}]
+type = "o2g"
+urls = ["http://127.0.0.1:{port}"]
+login = "bench"
+password = {{ env = "BENCH_SECRET" }}
+selectors = [{{ packages = ["telephony"], ids = "all" }}]
+"""
 
 
 class Counts:
@@ -53,11 +63,14 @@ class Counts:
 
 
 class Bench:
-    """One daemon fed by one sender."""
+    """One daemon fed by one sender. `events`, `states`: its topics, without the prefix."""
 
-    def __init__(self, daemon: DaemonProcess, sender: Child, topics: Topics) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, sender: Child, topics: Topics, events: str, states: str
+    ) -> None:
         self.daemon, self.sender = daemon, sender
-        self.events_topic = f"{daemon.prefix}.avaya.measures"
+        self.events_topic = f"{daemon.prefix}.{events}"
+        self._states_topic = f"{daemon.prefix}.{states}"
         self._topics = topics
         self._events_before = 0
 
@@ -70,9 +83,9 @@ class Bench:
         self.sender.ask(rate=rate)
 
     def counts(self) -> Counts:
-        """Look at all of it; LIVE messages only."""
+        """Look at all of it; of events only those after the snapshot."""
         events = self._topics.records(self.events_topic) - self._events_before
-        states = self._topics.records(f"{self.events_topic}.state")
+        states = self._topics.records(self._states_topic)
         return Counts(self.sender.ask()["sent"], events, states, used(self.pid), time.monotonic())
 
     def resident_mib(self) -> float:
@@ -84,11 +97,11 @@ class Bench:
         lines = (line for line in text.splitlines() if line.startswith("streamd_dropped_events_total{"))
         return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 
-    def status(self) -> dict[str, Any]:
-        """Give what the daemon says of its connector."""
+    def is_live(self) -> bool:
+        """Tell whether all connectors say that they are live."""
         answer = httpx.get(f"http://{self._admin_address()}/status", timeout=10).raise_for_status()
-        status: dict[str, Any] = answer.json()["connectors"]["bench"]
-        return status
+        connectors: dict[str, Any] = answer.json()["connectors"]
+        return all(each["state"] == "live" for each in connectors.values())
 
     def _admin_address(self) -> str:
         """Give host:port, from the log; ConnectError while it does not listen."""
@@ -97,10 +110,10 @@ class Bench:
             raise httpx.ConnectError("the admin endpoint does not listen yet")
         return found[1]
 
-    def wait_until_live(self, keys: int) -> None:
-        """Return when the snapshot is on Kafka and the connector is live; only what follows is counted."""
-        self._wait("the connector is live", lambda: self.status()["state"] == "live")
-        self.drain(keys)
+    def wait_until_live(self, snapshot: int) -> None:
+        """Return when the snapshot of so many is on Kafka and all is live; only what follows is counted."""
+        self._wait("the connectors are live", self.is_live)
+        self.drain(snapshot)
         self._events_before = self._topics.records(self.events_topic)
 
     def drain(self, sent: int | None = None, seconds: float = 60) -> float:
@@ -140,28 +153,55 @@ def open_daemon(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Bench]:
     """Start a sender and a daemon on new topics and a new spool; live, and silent, when this yields."""
-    with (
-        tempfile.TemporaryDirectory(prefix="streamd-bench-") as directory,
-        Child("sender", producer, keys) as sender,
-    ):
+    with Child("sender", producer, keys) as sender:
+        tables = _AVAYA.format(port=sender.hello["port"], producer=producer, engine=engine)
+        topics = ("avaya.measures", "avaya.measures.state")
+        with _open(cluster, sender, tables, *topics, snapshot=keys, environment=environment) as bench:
+            yield bench
+
+
+@contextmanager
+def open_o2g(
+    cluster: KafkaCluster, connectors: int, users: int, environment: Mapping[str, str] | None = None
+) -> Iterator[Bench]:
+    """Start the same with so many O2G connectors, each with so many users."""
+    with Child("sender_o2g", users) as sender:
+        port = sender.hello["port"]
+        tables = "".join(_O2G.format(number=number, port=port) for number in range(connectors))
+        topics = ("o2g.telephony", "o2g.calls.state")
+        snapshot = connectors * users
+        with _open(cluster, sender, tables, *topics, snapshot=snapshot, environment=environment) as bench:
+            yield bench
+
+
+@contextmanager
+def _open(
+    cluster: KafkaCluster,
+    sender: Child,
+    tables: str,
+    events: str,
+    states: str,
+    *,
+    snapshot: int,
+    environment: Mapping[str, str] | None,
+) -> Iterator[Bench]:
+    append_time = ", ".join(f'"{name}" = "{value}"' for name, value in LOG_APPEND.items())
+    with tempfile.TemporaryDirectory(prefix="streamd-bench-") as directory:
         daemon = DaemonProcess(Path(directory), "", cluster.bootstrap_servers, cluster.unique_prefix())
         daemon.kafka = _CONFIG.format(
             servers=cluster.bootstrap_servers,
             prefix=daemon.prefix,
             partitions=PARTITIONS,
-            append_time="{ "
-            + ", ".join(f'"{name}" = "{value}"' for name, value in LOG_APPEND.items())
-            + " }",
+            topic=events,
+            append_time=f"{{ {append_time} }}",
             state=daemon.state,
-            port=sender.hello["port"],
-            producer=producer,
-            engine=engine,
+            tables=tables,
         )
         daemon.configure("")
         daemon.start(BENCH_SECRET="simulated", **(environment or {}))
         try:
-            bench = Bench(daemon, sender, Topics(cluster))
-            bench.wait_until_live(keys)
+            bench = Bench(daemon, sender, Topics(cluster), events, states)
+            bench.wait_until_live(snapshot)
             yield bench
             trio.run(daemon.stop)
         finally:

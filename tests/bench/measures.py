@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.bench.daemon import STATEFUL, STATELESS, Bench, Counts, open_daemon
+from tests.bench.daemon import STATEFUL, STATELESS, Bench, Counts, open_daemon, open_o2g
 from tests.bench.kafka import LOG_APPEND, PARTITIONS
 from tests.bench.processes import Child, used
 from tests.bench.report import Report
@@ -18,6 +18,7 @@ STEADY = 5000.0  # messages a second: the rate at which costs are compared
 CALM = 1000.0  # messages a second: the rate at which delays are told
 AS_FAST_AS_IT_GOES = -1.0
 BACKLOG = 200_000
+CONNECTORS = 200
 _SETTLE_SECONDS = 1.0
 _FIRST_RATE, _FASTER, _HALVINGS = 10_000.0, 1.4, 2
 _LAG_SECONDS = 0.5  # a rate is not sustained when more than this much of it is under way at the end
@@ -132,7 +133,7 @@ def _measure_idle(plan: Plan, part: str, bench: Bench) -> None:
     plan.report.add(part, "idle RSS", bench.resident_mib(), "MiB", most=120)
 
 
-def _measure_delay(plan: Plan, part: str, topic: str, most: float | None = None) -> None:
+def _measure_delay(plan: Plan, part: str, topic: str, most: float | None = None, rate: float = CALM) -> None:
     with Child("watcher", _servers(plan), topic) as watcher:
         time.sleep(2 * _SETTLE_SECONDS)
         watcher.ask()
@@ -142,17 +143,19 @@ def _measure_delay(plan: Plan, part: str, topic: str, most: float | None = None)
         for quantile in ("p50", "p99"):
             aim = most if quantile == "p99" else None
             plan.report.add(
-                part, f"{what}, {quantile} at {CALM:,.0f}/s", seen[name][quantile], "ms", most=aim
+                part, f"{what}, {quantile} at {rate:,.0f}/s", seen[name][quantile], "ms", most=aim
             )
 
 
-def _measure_cost(plan: Plan, part: str, bench: Bench, rate: float, name: str) -> None:
+def _measure_cost(
+    plan: Plan, part: str, bench: Bench, rate: float, name: str, most: float | None = None
+) -> None:
     before, after = _run(bench, rate, plan.seconds)
     events = after.events - before.events
     records = events + after.states - before.states
     spent = after.used.since(before.used)
     report = plan.report
-    report.add(part, f"CPU {name}", spent.total / events * 1e6, "µs/message")
+    report.add(part, f"CPU {name}", spent.total / events * 1e6, "µs/message", most=most)
     report.add(part, f"of it system {name}", spent.system / events * 1e6, "µs/message")
     report.add(part, f"records {name}", records / events, "per message")
     report.add(part, f"CPU {name}, a record", spent.total / records * 1e6, "µs/record")
@@ -266,6 +269,29 @@ def _measure_drain(plan: Plan, part: str, bench: Bench) -> None:
     spent = last.used.since(looks[0].used).total
     report.add(part, "CPU while draining", 100 * spent / seconds, "%")
     bench.drain()
+
+
+# -- O2G
+
+
+def measure_o2g(plan: Plan) -> None:
+    """Measure one channel, for its costs, and many, for their delay. A line stands where others have a
+    message; most become two records, the event and the state of the call."""
+    part = "o2g, one connector"
+    with open_o2g(plan.cluster, 1, 500) as bench:
+        plan.report.add(part, "a line", bench.sender.ask()["bytes"], "bytes")
+        _measure_cost(plan, part, bench, STEADY, f"at {STEADY:,.0f}/s", most=30)
+        most = _find_most(plan, bench)
+        plan.report.add(part, "highest rate without loss", most, "lines/s")
+        _measure_cost(plan, part, bench, most * 0.9, "at 90 % of it", most=30)
+    part = f"o2g, {CONNECTORS} connectors"
+    rate = 20.0 * CONNECTORS
+    with open_o2g(plan.cluster, CONNECTORS, 10) as bench:
+        bench.send(rate)
+        _measure_delay(plan, part, bench.events_topic, most=100, rate=rate)
+        _measure_cost(plan, part, bench, rate, f"at {rate:,.0f}/s")
+        plan.report.add(part, "RSS", bench.resident_mib(), "MiB")
+        plan.report.add(part, "dropped", bench.dropped(), "lines", most=0)
 
 
 # -- endurance

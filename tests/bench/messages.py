@@ -10,10 +10,11 @@ import itertools
 import json
 import time
 
-STAMP = b'"idleTimeDuration":"'
-_STAMP_DIGITS = 16
+# Where the stamp stands in a measure, and in the record of a call of the O2G sender.
+STAMPS = (b'"idleTimeDuration":"', b'"associated_data":"')
+STAMP_DIGITS = 16
 _SINCE = "1643645393849"  # of the document; replaced by the instant of sending: the state changes each time
-_NO_STAMP = "0" * _STAMP_DIGITS
+_NO_STAMP = "0" * STAMP_DIGITS
 
 
 class Messages:
@@ -39,16 +40,17 @@ class Messages:
 
     def size(self) -> int:
         """Give the bytes of one message, without its frame's head."""
-        return sum(map(len, self._parts[0])) + len(_SINCE) + _STAMP_DIGITS - 4
+        return sum(map(len, self._parts[0])) + len(_SINCE) + STAMP_DIGITS - 4
 
 
 def sent_at(value: bytes) -> float | None:
     """Give the seconds since 1970 at which a message was sent, from it or from its Kafka record."""
-    found = value.find(STAMP)
-    if found < 0:
-        return None
-    digits = value[found + len(STAMP) : found + len(STAMP) + _STAMP_DIGITS]
-    return int(digits) / 1e6
+    for stamp in STAMPS:
+        found = value.find(stamp)
+        if found >= 0:
+            begin = found + len(stamp)
+            return int(value[begin : begin + STAMP_DIGITS]) / 1e6
+    return None
 
 
 def frame(payload: bytes) -> bytes:
