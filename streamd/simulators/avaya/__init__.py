@@ -28,7 +28,7 @@ A judge finds each message that was handed to a socket in `AvayaSimulator.log`, 
 `digest(measures)`, and the state that all of them lead to in `AvayaSimulator.truth()`.
 """
 
-from streamd.simulators.avaya.cli import OPTIONS_HELP, run
+from streamd.simulators.avaya.cli import run
 from streamd.simulators.avaya.faults import FAULTS
 from streamd.simulators.avaya.log import LogEntry, RequestEntry
 from streamd.simulators.avaya.options import AvayaOptions
@@ -37,7 +37,6 @@ from streamd.simulators.avaya.wire import digest
 
 __all__ = [
     "FAULTS",
-    "OPTIONS_HELP",
     "AvayaOptions",
     "AvayaSimulator",
     "LogEntry",

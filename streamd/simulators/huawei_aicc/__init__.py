@@ -27,7 +27,7 @@ names a row as both do.
 
 from streamd.simulators.huawei_aicc.bulk import Bulk
 from streamd.simulators.huawei_aicc.calls import Call
-from streamd.simulators.huawei_aicc.cli import OPTIONS_HELP, run
+from streamd.simulators.huawei_aicc.cli import run
 from streamd.simulators.huawei_aicc.faults import FAULTS
 from streamd.simulators.huawei_aicc.jobs import Announcement, Job, Order
 from streamd.simulators.huawei_aicc.log import CallbackEntry, ExportEntry, RequestEntry
@@ -37,7 +37,6 @@ from streamd.simulators.huawei_aicc.simulator import HuaweiSimulator, open_huawe
 
 __all__ = [
     "FAULTS",
-    "OPTIONS_HELP",
     "Announcement",
     "Bulk",
     "Call",

@@ -7,9 +7,9 @@ import time
 from collections import defaultdict, deque
 from urllib.parse import parse_qsl, urlsplit
 
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.http import Request, Response
 from streamd.simulators.huawei_aicc.answers import error
-from streamd.simulators.huawei_aicc.clock import ScaledClock
 from streamd.simulators.huawei_aicc.options import HuaweiOptions
 from streamd.simulators.huawei_aicc.signature import (
     Signed,

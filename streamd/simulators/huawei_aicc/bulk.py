@@ -7,8 +7,8 @@ from datetime import tzinfo
 
 from msgspec import Struct
 
-from streamd.simulators.huawei_aicc.clock import wall
 from streamd.simulators.huawei_aicc.records import Identity
+from streamd.simulators.huawei_aicc.times import wall
 from streamd.simulators.huawei_aicc.vocabulary import CALL, CDR_COLUMNS
 
 _PARTS = ("1", "2", "3", "-1")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from streamd.simulators.huawei_aicc.clock import to_utc
 from streamd.simulators.huawei_aicc.options import HuaweiOptions
 from streamd.simulators.huawei_aicc.records import Row, Value, Version
+from streamd.simulators.huawei_aicc.times import to_utc
 from streamd.simulators.huawei_aicc.vocabulary import CALL, CDR_COLUMNS, RECORD, RECORDING_COLUMNS
 from streamd.simulators.switches import Switches
 

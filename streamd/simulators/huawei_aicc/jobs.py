@@ -11,9 +11,9 @@ from operator import attrgetter
 from msgspec import Struct
 
 from streamd.simulators.huawei_aicc.bulk import Bulk
-from streamd.simulators.huawei_aicc.clock import instant, to_utc
 from streamd.simulators.huawei_aicc.options import HuaweiOptions
 from streamd.simulators.huawei_aicc.records import Picked, Row, Rows
+from streamd.simulators.huawei_aicc.times import instant, to_utc
 from streamd.simulators.huawei_aicc.vocabulary import CALL, CDR_COLUMNS, KINDS_OF
 from streamd.simulators.switches import Switches
 

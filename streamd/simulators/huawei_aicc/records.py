@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from streamd.simulators.huawei_aicc.clock import wall
+from streamd.simulators.huawei_aicc.times import wall
 from streamd.simulators.huawei_aicc.vocabulary import CALL, COLUMNS
 
 Value = str | int

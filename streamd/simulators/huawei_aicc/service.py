@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import trio
 
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.huawei_aicc.authentication import Gatekeeper
 from streamd.simulators.huawei_aicc.calls import Call, Calls
-from streamd.simulators.huawei_aicc.clock import ScaledClock
 from streamd.simulators.huawei_aicc.faults import read_faults
 from streamd.simulators.huawei_aicc.jobs import Announcement, Job, Jobs
 from streamd.simulators.huawei_aicc.log import Log

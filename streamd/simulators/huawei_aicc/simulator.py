@@ -14,7 +14,6 @@ import trio
 from streamd.simulators.huawei_aicc import commands
 from streamd.simulators.huawei_aicc.bulk import Bulk
 from streamd.simulators.huawei_aicc.calls import Call
-from streamd.simulators.huawei_aicc.clock import to_utc
 from streamd.simulators.huawei_aicc.feed import Feed
 from streamd.simulators.huawei_aicc.jobs import Job
 from streamd.simulators.huawei_aicc.log import CallbackEntry, ExportEntry, RequestEntry
@@ -22,6 +21,7 @@ from streamd.simulators.huawei_aicc.options import HuaweiOptions
 from streamd.simulators.huawei_aicc.records import Identity, Row
 from streamd.simulators.huawei_aicc.server import handler
 from streamd.simulators.huawei_aicc.service import Service
+from streamd.simulators.huawei_aicc.times import to_utc
 
 
 class HuaweiSimulator:

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from streamd.simulators.huawei_aicc.answers import Refused
-from streamd.simulators.huawei_aicc.clock import read_wall
 from streamd.simulators.huawei_aicc.jobs import Order, bounds
 from streamd.simulators.huawei_aicc.options import HuaweiOptions
+from streamd.simulators.huawei_aicc.times import read_wall
 from streamd.simulators.huawei_aicc.vocabulary import BAD_NAME, DESCRIPTIONS, KINDS_OF
 from streamd.simulators.switches import Switches
 

@@ -26,7 +26,7 @@ A judge finds each line that was handed to a channel in `O2gSimulator.log`, what
 `unheard`, both by `digest`, and the state that all lines lead to in `truth()` and `calls()`.
 """
 
-from streamd.simulators.o2g.cli import OPTIONS_HELP, run
+from streamd.simulators.o2g.cli import run
 from streamd.simulators.o2g.faults import FAULTS
 from streamd.simulators.o2g.log import LogEntry, RequestEntry
 from streamd.simulators.o2g.options import O2gOptions
@@ -35,7 +35,6 @@ from streamd.simulators.o2g.wire import digest
 
 __all__ = [
     "FAULTS",
-    "OPTIONS_HELP",
     "LogEntry",
     "O2gOptions",
     "O2gSimulator",

@@ -32,7 +32,7 @@ its fate in `OmiliaSimulator.records`, each attempt to push in `deliveries`; `id
 do.
 """
 
-from streamd.simulators.omilia.cli import OPTIONS_HELP, run
+from streamd.simulators.omilia.cli import run
 from streamd.simulators.omilia.faults import FAULTS
 from streamd.simulators.omilia.log import DeliveryEntry, RequestEntry, TokenEntry
 from streamd.simulators.omilia.options import OmiliaOptions
@@ -41,7 +41,6 @@ from streamd.simulators.omilia.simulator import OmiliaSimulator, open_omilia_sim
 
 __all__ = [
     "FAULTS",
-    "OPTIONS_HELP",
     "DeliveryEntry",
     "Fate",
     "Identity",

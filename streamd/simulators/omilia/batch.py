@@ -13,10 +13,10 @@ import h11
 
 from streamd.simulators.http import Hangup, Request, Response, ok
 from streamd.simulators.omilia.answers import conflict, refusal
-from streamd.simulators.omilia.clock import floor_hour
 from streamd.simulators.omilia.jobs import RETENTION, STATES, File, Job, Order
 from streamd.simulators.omilia.management import page
 from streamd.simulators.omilia.service import Service
+from streamd.simulators.omilia.times import floor_hour
 from streamd.simulators.omilia.validation import Invalid, read_object, read_page
 from streamd.simulators.omilia.vocabulary import LEGACY_TYPES, V2_TYPES
 from streamd.simulators.omilia.zips import make_zip

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from streamd.simulators.omilia.clock import ScaledClock
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.omilia.vocabulary import AUDIT, END, ENROLMENT, START, STEP, VERIFICATION
 from streamd.simulators.switches import Switches
 

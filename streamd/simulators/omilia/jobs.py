@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from streamd.simulators.omilia.clock import ScaledClock, floor_hour, spell
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.omilia.records import Record, Records
+from streamd.simulators.omilia.times import floor_hour, spell
 from streamd.simulators.omilia.vocabulary import END
 from streamd.simulators.switches import Switches
 

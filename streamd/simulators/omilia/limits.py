@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from streamd.simulators.omilia.clock import ScaledClock
+from streamd.simulators.clock import ScaledClock
 
 _WINDOW = 60.0  # seconds
 

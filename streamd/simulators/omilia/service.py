@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.omilia.accounts import Accounts
-from streamd.simulators.omilia.clock import ScaledClock
 from streamd.simulators.omilia.dialogs import Dialogs
 from streamd.simulators.omilia.faults import read_faults
 from streamd.simulators.omilia.jobs import Jobs

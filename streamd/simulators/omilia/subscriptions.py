@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from streamd.simulators.omilia.clock import spell
+from streamd.simulators.omilia.times import spell
 from streamd.simulators.omilia.validation import Delivery, Wanted
 
 if TYPE_CHECKING:

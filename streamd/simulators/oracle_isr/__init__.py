@@ -26,7 +26,7 @@ A judge finds every recording, with its life and what was told about it, in `Ora
 what each answer gave in `replies`, and each notification in `notifications`.
 """
 
-from streamd.simulators.oracle_isr.cli import OPTIONS_HELP, run
+from streamd.simulators.oracle_isr.cli import run
 from streamd.simulators.oracle_isr.faults import FAULTS
 from streamd.simulators.oracle_isr.life import Caller
 from streamd.simulators.oracle_isr.log import LoginEntry, NotificationEntry, ReplyEntry
@@ -36,7 +36,6 @@ from streamd.simulators.oracle_isr.simulator import OracleIsrSimulator, open_ora
 
 __all__ = [
     "FAULTS",
-    "OPTIONS_HELP",
     "Caller",
     "Fate",
     "LoginEntry",

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from functools import partial
 
-import trio
-
-from streamd.simulators.commandline import faults_help, serve_or_explain
+from streamd.simulators.commandline import open_parser, serve_as_printed, serve_or_explain, shared
 from streamd.simulators.oracle_isr.faults import FAULTS
 from streamd.simulators.oracle_isr.options import OracleIsrOptions
 from streamd.simulators.oracle_isr.simulator import open_oracle_isr_simulator
-
-OPTIONS_HELP = faults_help(FAULTS, "NAME, NAME=VALUE, for answers also NAME:OPERATION=COUNT")
 
 
 async def run(port: int, rate: float, faults: Sequence[str]) -> None:
@@ -31,10 +26,8 @@ async def serve(options: OracleIsrOptions) -> None:
     async with open_oracle_isr_simulator(options) as simulator:
         if not options.notify_url:
             simulator.notify_to(simulator.ingress_url())
-        tables = f"{simulator.ingress_table()}\n{simulator.connector_table()}"
-        sys.stdout.write(f"base_url {simulator.base_url}\n\n{tables}")
-        sys.stdout.flush()
-        await trio.sleep_forever()
+        url = f"base_url {simulator.base_url}\n"
+        await serve_as_printed(url, simulator.ingress_table(), simulator.connector_table())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,42 +36,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    parser = open_parser(
+        "oracle_isr",
+        "Simulate Oracle's Interactive Session Recorder: FACE, and notifications to who listens.",
+        FAULTS,
+        how="NAME, NAME=VALUE, for answers also NAME:OPERATION=COUNT",
+        rate="calls begun a second",
+        no_log="keep no record of answers in memory",
+    )
     default = OracleIsrOptions()
-    parser = argparse.ArgumentParser(
-        prog="python -m streamd.simulators.oracle_isr",
-        description="Simulate Oracle's Interactive Session Recorder: FACE, and notifications to who listens.",
-        epilog=OPTIONS_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--host", default=default.host)
-    parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--notify-url", default="", help="default: where the printed tables listen")
-    parser.add_argument(
-        "--ingress-port", type=int, default=0, help="where the client listens; 0: a free port"
-    )
-    parser.add_argument("--rate", type=float, default=10.0, help="calls begun a second")
+    parser.add_argument("--ingress-port", type=int, default=0, help="where the client listens; 0: a free one")
     parser.add_argument("--calls", type=float, default=math.inf, help="begin no more calls than these")
     parser.add_argument(
         "--call-seconds", type=float, default=default.call_seconds, help="their mean, by the recorder's clock"
     )
     parser.add_argument("--time-scale", type=float, default=1.0, help="makes the recorder's clock faster")
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--no-log", action="store_true", help="keep no record of answers in memory")
     return parser
 
 
 def _options(arguments: argparse.Namespace) -> OracleIsrOptions:
     return OracleIsrOptions(
-        host=arguments.host,
-        port=arguments.port,
+        **shared(arguments),
         notify_url=arguments.notify_url,
         ingress_port=arguments.ingress_port,
-        rate=arguments.rate,
         calls=arguments.calls,
         call_seconds=arguments.call_seconds,
         time_scale=arguments.time_scale,
-        faults=frozenset(arguments.fault),
-        seed=arguments.seed,
-        log=not arguments.no_log,
     )

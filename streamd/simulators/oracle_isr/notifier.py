@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import trio
 
-from streamd.simulators.omilia.clock import ScaledClock
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.oracle_isr.client import Client, Unanswered
 from streamd.simulators.oracle_isr.faults import draw
 from streamd.simulators.oracle_isr.log import Log, NotificationEntry

@@ -9,7 +9,7 @@ from itertools import count
 
 import trio
 
-from streamd.simulators.omilia.clock import ScaledClock
+from streamd.simulators.clock import ScaledClock
 
 Action = Callable[[float], object]
 

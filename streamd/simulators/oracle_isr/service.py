@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import trio
 
+from streamd.simulators.clock import ScaledClock
 from streamd.simulators.http import Response
-from streamd.simulators.omilia.clock import ScaledClock
 from streamd.simulators.oracle_isr.accounts import Accounts
 from streamd.simulators.oracle_isr.calls import Calls
 from streamd.simulators.oracle_isr.faults import OPERATIONS, read_faults

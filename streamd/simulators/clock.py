@@ -1,9 +1,8 @@
-"""Tell the platform's time, which may run faster than ours or be put forward."""
+"""The time of a simulated platform, which may run faster than ours or be put forward."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from email.utils import formatdate
 
 import trio
@@ -30,16 +29,3 @@ class ScaledClock:
     def http_date(self) -> str:
         """Return the time as a Date header has it."""
         return formatdate(self.now(), usegmt=True)
-
-
-def floor_hour(seconds: float) -> float:
-    return seconds - seconds % 3600
-
-
-def spell(seconds: float, digits: float = -1) -> str:
-    """Return an RFC 3339 instant, with so many fraction digits; -1: up to six, as few as needed."""
-    micros = round(seconds * 1_000_000)
-    text = datetime.fromtimestamp(micros // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f"{micros % 1_000_000:06d}"
-    fraction = fraction.rstrip("0") if digits < 0 else fraction[: int(digits)]
-    return f"{text}.{fraction}Z" if fraction else f"{text}Z"

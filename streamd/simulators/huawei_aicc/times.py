@@ -1,38 +1,11 @@
-"""Tell the platform's time, which may run faster than ours, and spell it on a wall somewhere."""
+"""Spell the platform's time as walls show it."""
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, tzinfo
-from email.utils import formatdate
-
-import trio
 
 _WALL = "%Y-%m-%d %H:%M:%S"
 _WALL_CHARACTERS = len("2024-05-01 00:00:00")
-
-
-class ScaledClock:
-    """Epoch seconds that pass `scale` times as fast as real ones; made inside of trio."""
-
-    def __init__(self, scale: float, starts_at: float) -> None:
-        self.scale = scale
-        self._base = (starts_at or time.time()) - trio.current_time() * scale
-
-    def now(self) -> float:
-        return self._base + trio.current_time() * self.scale
-
-    def real(self, seconds: float) -> float:
-        """Return how many real seconds `seconds` of this clock last."""
-        return seconds / self.scale
-
-    def advance(self, seconds: float) -> None:
-        """Put the clock forward; who waits for it has to be woken."""
-        self._base += seconds
-
-    def http_date(self) -> str:
-        """Return the time as a Date header has it."""
-        return formatdate(self.now(), usegmt=True)
 
 
 def wall(seconds: float, zone: tzinfo) -> str:
