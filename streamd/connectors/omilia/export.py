@@ -35,8 +35,9 @@ AT_ONCE = 1000
 """Records that are appended together."""
 POLL_GROWTH, LONGEST_POLL = 1.3, 4
 """Polls come 1.3 times as far apart each time, up to four times `poll_seconds` (section 6: 15 s to 60 s)."""
-TRIES = 5
-"""How often a page is fetched that cannot be read, before another export is asked for."""
+TRIES, MOST_EXPORTS = 5, 3
+"""How often a page is fetched that cannot be read, before another export is asked for, and how many of those,
+before the page is left out."""
 LIMITS = Limits()
 ORIGIN = "batch export"
 Progress = Callable[[float, str], None]
@@ -165,7 +166,10 @@ class Exporter:
             self._spoilt += 1
             if self._spoilt < TRIES:
                 raise
-            return await self._give_up(errand, f"page {errand.page} cannot be had")
+            if errand.attempt < MOST_EXPORTS:
+                return await self._give_up(errand, f"page {errand.page} cannot be had")
+            bad = BadRecord(f"page {errand.page} cannot be had", b"", ORIGIN)
+            taken = await self._move(await self._leave_out(errand, bad), page=errand.page + 1)
         finally:
             self._file.unlink(missing_ok=True)
         self._spoilt = 0
@@ -174,6 +178,8 @@ class Exporter:
     async def _take_zip(self, errand: Errand, path: Path) -> Errand:
         try:
             async with open_zip(path, LIMITS) as archive:
+                if not archive.members:
+                    raise Transient("an empty zip, although the export has files")
                 for member in archive.members:
                     if is_audio(member):
                         self._ctx.counters.count("audio_skipped")

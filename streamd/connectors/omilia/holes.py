@@ -27,7 +27,7 @@ from streamd.connectors.omilia.missing import (
     part_after,
     redelivered_at,
 )
-from streamd.connectors.omilia.plan import LONGEST, NOT_YET, RETENTION, hours_of, types_of
+from streamd.connectors.omilia.plan import LONGEST, askable, hours_of, types_of
 from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.rest import Exports
 from streamd.errors import Rejected, Transient
@@ -85,7 +85,8 @@ class Holes:
         """Export the hours from `begin` to `end` for an operator, and publish what is missing of them."""
         server_now = self._exports.server.now() or self._ctx.clock.now()
         wanted = Window(floor_hour(begin), ceil_hour(end))
-        hours = clip(wanted, ceil_hour(server_now - RETENTION), floor_hour(server_now - NOT_YET))
+        there = askable(server_now)
+        hours = clip(wanted, there.begin, there.end)
         config = self._ctx.config
         types = types_of({message_type(each) for each in config.data_types}, config.export.types_style)
         if hours is None or not types:

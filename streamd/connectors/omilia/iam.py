@@ -19,8 +19,10 @@ from streamd.redaction import redact
 from streamd.transport.http import Http, Response, retry_after_seconds
 from streamd.transport.tokens import REFRESH_AT, TokenCache
 
-ONE_REFUSAL_SECONDS = 300.0
-"""For how long a refused password is not sent again, whoever asks: IAM counts wrong ones."""
+REFUSED_SECONDS = (300.0, 900.0, 3600.0)
+"""For how long a password that was refused once, twice, more often is not sent again: IAM counts them."""
+ONE_REFUSAL_SECONDS = 10.0
+"""Whoever asks within that time of a refusal asks for the same try."""
 _CLIENT = "ocp"
 _MARGIN_SECONDS = 30.0  # a token is refreshed that long before its end (section 1, client rules)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -37,6 +39,18 @@ class _Tokens(Struct):
 
 class _Oauth(Struct):
     error: Any = None
+
+
+class _Refusal(Struct, frozen=True):
+    """That IAM refused us: why, when in monotonic seconds, and the how manieth in a row that was."""
+
+    reason: str
+    at: float
+    times: int
+
+    @property
+    def until(self) -> float:
+        return self.at + REFUSED_SECONDS[min(self.times, len(REFUSED_SECONDS)) - 1]
 
 
 class _Session(Struct, frozen=True):
@@ -109,7 +123,8 @@ class PasswordLogin:
         self._root = f"/auth/realms/{realm}/protocol/openid-connect"
         self._user = user
         self._session: _Session | None = None
-        self._refusal: tuple[str, float] | None = None
+        self._refusal: _Refusal | None = None
+        self._forgiven = False
         self._cache = TokenCache(self._fetch, clock.monotonic, random.random)
 
     async def get(self) -> str:
@@ -120,7 +135,10 @@ class PasswordLogin:
         return True
 
     def forgive(self) -> None:
-        self._refusal = None
+        refusal = self._refusal
+        # The sessions of a connector all ask for it at about the same time: that is one try.
+        if refusal is not None and self._clock.monotonic() - refusal.at > ONE_REFUSAL_SECONDS:
+            self._forgiven = True
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -146,19 +164,24 @@ class PasswordLogin:
         return await self._log_in()
 
     async def _log_in(self) -> tuple[str, float]:
-        if self._refusal is not None and self._clock.monotonic() - self._refusal[1] < ONE_REFUSAL_SECONDS:
-            raise Rejected(self._refusal[0])
+        refusal = self._refusal
+        if refusal is not None and not self._forgiven and self._clock.monotonic() < refusal.until:
+            raise Rejected(refusal.reason)
+        self._forgiven = False
         found = await self._granted({"grant_type": "password", **self._user})
         if found is None:
             # Keycloak says the same of a wrong password and of one without the otp that the user has.
-            reason = (
+            raise self._refused(
                 "IAM refuses username and password (invalid_grant); "
                 "a user with a one-time password needs a personal_access_token"
             )
-            self._refusal = (reason, self._clock.monotonic())
-            raise Rejected(reason)
         self._refusal = None
         return found
+
+    def _refused(self, reason: str) -> Rejected:
+        times = 1 + (self._refusal.times if self._refusal is not None else 0)
+        self._refusal = _Refusal(reason, self._clock.monotonic(), times)
+        return Rejected(reason)
 
     async def _granted(self, grant: dict[str, str]) -> tuple[str, float] | None:
         """Ask for a token; None is `invalid_grant`."""
@@ -180,8 +203,7 @@ class PasswordLogin:
             return Transient(reason, retry_after=retry_after)
         if answer.status == 404:
             reason += ": is the realm right?"
-        self._refusal = (reason, self._clock.monotonic())
-        return Rejected(reason)
+        return self._refused(reason)
 
     def _take(self, body: bytes, asked_at: float) -> tuple[str, float]:
         try:

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from streamd.connectors.omilia.errand import Errand
-from streamd.connectors.omilia.plan import HOUR, LONGEST, NOT_YET, RETENTION, TypesStyle, hours_of, types_of
-from streamd.pull.windows import Window, ceil_hour, floor_hour, slices
+from streamd.connectors.omilia.plan import HOUR, LONGEST, TypesStyle, askable, hours_of, types_of
+from streamd.pull.windows import Window, slices
 
 YOUNG = 23 * HOUR
 """What is younger may still be redelivered; the platform goes back 24 hours, and one is kept in hand."""
@@ -74,13 +74,12 @@ def due(hole: Hole, over: datetime, now: datetime, server_now: datetime) -> Due 
     old = now - hole.missed.begin > YOUNG
     if not old and now < over:
         return None
-    earliest, latest = (ceil_hour(server_now - RETENTION), floor_hour(server_now - NOT_YET))
-    hours = hole.hours
-    begin = max(hours.begin, earliest)
-    if hours.end <= latest:
+    there, hours = askable(server_now), hole.hours
+    begin = max(hours.begin, there.begin)
+    if hours.end <= there.end:
         return Due(hole, Window(min(begin, hours.end), hours.end))
-    if old and hole.part is None and begin + HOUR <= latest:
-        return Due(hole, Window(begin, latest))
+    if old and hole.part is None and begin + HOUR <= there.end:
+        return Due(hole, Window(begin, there.end))
     return None
 
 
@@ -93,7 +92,7 @@ def errand_for(dues: Sequence[Due], style: TypesStyle, server_now: datetime) -> 
             chosen.append(each)
             hours = Window(hours.begin, max(hours.end, each.hours.end))
     gaps = {each.hole.gap_id: each.hole.data_type for each in chosen}
-    earliest = ceil_hour(server_now - RETENTION)
+    earliest = askable(server_now).begin
     digest = hashlib.sha256(" ".join([*sorted(gaps), hours.begin.isoformat()]).encode()).hexdigest()[:12]
     rest = slices(hours, LONGEST)
     return Errand(

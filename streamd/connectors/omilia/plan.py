@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from streamd.pull.windows import Window, ceil_hour, floor_hour
@@ -18,6 +18,7 @@ LONGEST = 48 * HOUR
 NOT_YET = 2 * HOUR
 """What is younger cannot be exported."""
 RETENTION = timedelta(days=60)
+_IN_HAND = timedelta(minutes=10)  # between the plan and the request the oldest hour must not grow too old
 KEPT = 23 * HOUR
 """For how long after our first sight of READY an export is used; the platform keeps it for a day."""
 
@@ -33,6 +34,11 @@ def hours_of(missed: Window) -> Window:
     Whether an hour of an export goes by a record's start, its end or its arrival is not documented.
     """
     return Window(floor_hour(missed.begin) - HOUR, ceil_hour(missed.end) + HOUR)
+
+
+def askable(server_now: datetime) -> Window:
+    """Give the hours that can be exported now."""
+    return Window(ceil_hour(server_now - RETENTION + _IN_HAND), floor_hour(server_now - NOT_YET))
 
 
 def types_of(message_types: Collection[str], style: TypesStyle) -> list[str]:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import trio
 
+from streamd.connectors.omilia import rest
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.config import ExportConfig
 from streamd.connectors.omilia.errand import Errand
-from streamd.connectors.omilia.export import Exporter
+from streamd.connectors.omilia.export import MOST_EXPORTS, Exporter
 from streamd.errors import Rejected
 from streamd.pull.windows import Window, floor_hour, slices
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, open_omilia_simulator
@@ -148,6 +149,7 @@ async def test_more_than_two_days_are_cut_and_done_one_after_the_other(tmp_path:
         "zip-truncated=2",
         "zip-cut=2",
         "zip-bad-crc=2",
+        "zip-empty=2",
         "unknown-state",
         "slow-states=10",
         "finished-late",
@@ -249,6 +251,17 @@ async def test_a_zip_that_inflates_beyond_measure_is_dead_lettered_and_told(tmp_
     async with bench(tmp_path, "zip-bomb=16") as it:
         done = await it.exporter.run(it.errand())
         assert done.unread == 1
+        assert len(it.running.events("dead_letter.written")) == 1
+
+
+async def test_a_page_that_no_export_gives_whole_is_left_out_in_the_end_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "ZIPS_A_MINUTE", 1000)  # it takes fifteen
+    async with bench(tmp_path, "zip-truncated=1000", "zips-a-minute=1000") as it:
+        done = await it.exporter.run(it.errand())
+        assert (done.unread, done.total) == (1, 0)
+        assert len(it.simulator.jobs) == MOST_EXPORTS
         assert len(it.running.events("dead_letter.written")) == 1
 
 

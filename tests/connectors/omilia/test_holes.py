@@ -152,7 +152,7 @@ async def test_an_old_hole_is_exported_at_once_and_its_rest_once_that_can_be_had
 
 
 async def test_what_is_older_than_sixty_days_is_declared_lost_and_the_rest_recovered(tmp_path: Path) -> None:
-    async with bench(tmp_path, hours=24 * 62, calls=200) as it:
+    async with bench(tmp_path, "retention-400", hours=24 * 62, calls=200) as it:
         end = it.simulator.now() - 57 * DAY
         await it.declare(end - 5 * DAY, end, "dialog_end")
         await it.until_settled(2)

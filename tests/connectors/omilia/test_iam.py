@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from streamd.clock import SystemClock
+from streamd.connector import Clock
 from streamd.connectors.omilia.iam import PasswordLogin, PersonalToken
 from streamd.errors import RateLimited, Rejected, Transient
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, open_omilia_simulator
@@ -18,7 +19,11 @@ from streamd.transport.http import open_http
 
 @asynccontextmanager
 async def logged_in(
-    *faults: str, realm: str = "master", password: str = "simulated-password", **options: Any
+    *faults: str,
+    realm: str = "master",
+    password: str = "simulated-password",
+    clock: Clock | None = None,
+    **options: Any,
 ) -> AsyncIterator[tuple[OmiliaSimulator, PasswordLogin]]:
     async with (
         open_omilia_simulator(OmiliaOptions(faults=frozenset(faults), **options)) as simulator,
@@ -26,7 +31,7 @@ async def logged_in(
     ):
         yield (
             simulator,
-            PasswordLogin(http, SystemClock(), realm, {"username": "streamd", "password": password}),
+            PasswordLogin(http, clock or SystemClock(), realm, {"username": "streamd", "password": password}),
         )
 
 
@@ -74,15 +79,48 @@ async def test_a_session_whose_refresh_token_has_ended_is_not_refreshed() -> Non
         assert grants(simulator) == 2
 
 
-async def test_a_wrong_password_is_sent_once_whoever_asks_until_it_is_forgiven() -> None:
-    async with logged_in("account-locks", password="wrong") as (simulator, login):
-        for _ in range(10):
-            with pytest.raises(Rejected):
-                await login.get()
-        assert grants(simulator) == 1
-        login.forgive()
+class Turned(SystemClock):
+    """A clock whose seconds a test can add to."""
+
+    def __init__(self) -> None:
+        self.added = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.added
+
+
+async def test_a_wrong_password_is_sent_slower_each_time_whoever_asks() -> None:
+    clock = Turned()
+    async with logged_in("account-locks", password="wrong", clock=clock) as (simulator, login):
+        for seconds, tries in (
+            (0, 1),
+            (299, 0),
+            (2, 1),
+            (898, 0),
+            (3, 1),
+            (3598, 0),
+            (3, 1),
+            (3598, 0),
+            (3, 1),
+        ):
+            clock.added += seconds
+            before = grants(simulator)
+            for _ in range(5):
+                with pytest.raises(Rejected):
+                    await login.get()
+            assert grants(simulator) - before == tries
+
+
+async def test_sessions_that_ask_for_another_try_together_get_one() -> None:
+    clock = Turned()
+    async with logged_in(password="wrong", clock=clock) as (simulator, login):
         with pytest.raises(Rejected):
             await login.get()
+        clock.added += 60.0
+        for _ in range(3):
+            login.forgive()
+            with pytest.raises(Rejected):
+                await login.get()
         assert grants(simulator) == 2
 
 
