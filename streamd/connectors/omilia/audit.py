@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from streamd.connector import Context, Link
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.errand import Errand
-from streamd.connectors.omilia.evidence import KEPT_DAYS
+from streamd.connectors.omilia.evidence import KEPT
 from streamd.connectors.omilia.export import Exporter
 from streamd.connectors.omilia.missing import message_type
 from streamd.connectors.omilia.plan import HOUR, NOT_YET, types_of
@@ -42,7 +42,7 @@ class Audit:
             # The day of the first start was not seen whole.
             await self._ctx.append([], self._ledger.put(_NEXT, today + DAY))
             return
-        oldest = today - timedelta(days=KEPT_DAYS - 1)
+        oldest = today + DAY - KEPT
         if day < oldest:
             self._ctx.log.warning("audit_skipped", since=day.isoformat(), until=oldest.isoformat())
             day = oldest

@@ -7,6 +7,7 @@ id. Of a million records within an hour one in 10^13 would be taken for another 
 
 from __future__ import annotations
 
+import os
 import uuid
 from array import array
 from collections import OrderedDict
@@ -17,8 +18,9 @@ from pathlib import Path
 from streamd.connector import Context
 from streamd.connectors.omilia.config import OmiliaConfig
 
-KEPT_DAYS = 14
+KEPT = timedelta(days=14)
 """For how long back it is known what was published; beyond, an export repeats what it finds, by its id."""
+_AHEAD = timedelta(days=1)
 _BYTES = 8  # of one key in a file
 _LOADED_HOURS = 6
 _STATE = "evidence"
@@ -36,17 +38,28 @@ class Evidence:
 
     async def open(self) -> None:
         """Make the directory ready, and forget what is too old or of another spool."""
-        self._home.mkdir(mode=0o700, exist_ok=True)
         token = self._ctx.state(_STATE)
         if token is None:
             token = uuid.uuid4().hex.encode()
             await self._ctx.append([], {_STATE: token})
+        try:
+            self._prepare(token)
+            self._prune()
+        except OSError as error:
+            self._told(error)
+
+    def _prepare(self, token: bytes) -> None:
+        self._home.mkdir(mode=0o700, exist_ok=True)
         mark = self._home / "spool"
         if not mark.exists() or mark.read_bytes() != token:
             for file in self._home.iterdir():
                 file.unlink()
             mark.write_bytes(token)
-        self._prune()
+        for file in self._hours():
+            # A key that a power cut has torn would shift all that are written behind it.
+            size = file.stat().st_size
+            if size % _BYTES:
+                os.truncate(file, size // _BYTES * _BYTES)
 
     def _prune(self) -> None:
         """Delete the files that are too old, once an hour."""
@@ -54,26 +67,44 @@ class Evidence:
         if self._pruned == _hour(now):
             return
         self._pruned = _hour(now)
-        oldest = _hour(now - timedelta(days=KEPT_DAYS))
-        for file in self._home.iterdir():
-            if file.name.isdigit() and file.name < oldest:
+        oldest = _hour(now - KEPT)
+        for file in self._hours():
+            if file.name < oldest:
                 file.unlink()
+
+    def _hours(self) -> list[Path]:
+        return [file for file in self._home.iterdir() if file.name.isdigit()]
+
+    def _told(self, error: OSError) -> None:
+        """Go on without: what is not noted is published once more by an export, under the same id."""
+        self._ctx.counters.count("evidence_errors")
+        self._ctx.log.warning("evidence_unwritten", reason=error.strerror)
 
     def holds(self, key: int, at: datetime) -> bool:
         """Tell whether a record of this key and time was published."""
         return key in self._keys(_hour(at))
 
     def note(self, records: Iterable[tuple[int, datetime]]) -> None:
-        """Remember records, by key and time, that were committed."""
+        """Remember records, by key and time, that were committed; a time far from now is not worth a file."""
+        now = self._ctx.clock.now()
         fresh: dict[str, array[int]] = {}
         for key, at in records:
-            fresh.setdefault(_hour(at), array("Q")).append(key)
-        for hour, keys in fresh.items():
-            if hour in self._loaded:
-                self._loaded[hour].update(keys)
-            with Path(self._home, hour).open("ab", buffering=0) as file:
-                file.write(keys.tobytes())
-        self._prune()
+            if now - KEPT < at < now + _AHEAD:
+                fresh.setdefault(_hour(at), array("Q")).append(key)
+        try:
+            for hour, keys in fresh.items():
+                self._write(hour, keys)
+            self._prune()
+        except OSError as error:
+            self._told(error)
+
+    def _write(self, hour: str, keys: array[int]) -> None:
+        with Path(self._home, hour).open("ab", buffering=0) as file:
+            begin, content = file.tell(), keys.tobytes()
+            if file.write(content) != len(content):  # a full disk takes a part and says so the next time
+                file.truncate(begin)
+        if hour in self._loaded:
+            self._loaded[hour].update(keys)
 
     def _keys(self, hour: str) -> set[int]:
         found = self._loaded.get(hour)
@@ -88,14 +119,9 @@ class Evidence:
 def _read(file: Path) -> set[int]:
     try:
         content = file.read_bytes()
-    except FileNotFoundError:
+    except OSError:  # there is none, or no directory
         return set()
-    # A key that was cut by a power cut would shift all behind it: it is written over.
-    whole = len(content) // _BYTES * _BYTES
-    if whole != len(content):
-        with file.open("r+b") as opened:
-            opened.truncate(whole)
-    return set(array("Q", content[:whole]))
+    return set(array("Q", content))
 
 
 def _hour(at: datetime) -> str:

@@ -1,0 +1,111 @@
+"""What was published is known after a restart, for as long as the spool is the same."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from streamd.clock import SystemClock
+from streamd.connectors.omilia.evidence import KEPT, Evidence
+from tests.running import Tally
+
+NOW = datetime(2026, 2, 10, 12, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Kept:
+    """The part of a connector's context that evidence needs."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.values: dict[str, bytes | None] = {}
+        self.time = NOW
+        self.clock = self
+        self.log = structlog.get_logger()
+        self.counters = self.tally = Tally()
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return SystemClock().monotonic()
+
+    def directory(self) -> Path:
+        return self.home
+
+    def state(self, name: str) -> bytes | None:
+        return self.values.get(name)
+
+    async def append(self, items: object, changes: dict[str, bytes | None]) -> None:
+        self.values |= changes
+
+
+async def opened(kept: Kept) -> Evidence:
+    evidence = Evidence(kept)  # type: ignore[arg-type]
+    await evidence.open()
+    return evidence
+
+
+async def test_what_was_noted_is_held_after_a_restart_under_its_hour(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    first = await opened(kept)
+    first.note([(1, NOW), (2**64 - 1, NOW - HOUR)])
+    for evidence in (first, await opened(kept)):
+        assert evidence.holds(1, NOW + timedelta(minutes=29))
+        assert evidence.holds(2**64 - 1, NOW - HOUR)
+        assert not evidence.holds(2, NOW)
+        assert not evidence.holds(1, NOW - HOUR)
+
+
+async def test_what_is_noted_after_its_hour_was_read_is_held_too(tmp_path: Path) -> None:
+    evidence = await opened(Kept(tmp_path))
+    assert not evidence.holds(7, NOW)
+    evidence.note([(7, NOW)])
+    assert evidence.holds(7, NOW)
+
+
+async def test_many_hours_can_be_looked_into(tmp_path: Path) -> None:
+    evidence = await opened(Kept(tmp_path))
+    evidence.note([(number, NOW - number * HOUR) for number in range(100)])
+    assert all(evidence.holds(number, NOW - number * HOUR) for number in range(100))
+
+
+async def test_a_file_that_a_power_cut_has_torn_is_used_and_goes_on(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    (await opened(kept)).note([(1, NOW), (2, NOW)])
+    file = tmp_path / "ids" / "2026021012"
+    file.write_bytes(file.read_bytes()[:-3])
+    (await opened(kept)).note([(3, NOW)])
+    evidence = await opened(kept)
+    assert [evidence.holds(number, NOW) for number in (1, 2, 3)] == [True, False, True]
+
+
+async def test_a_new_spool_begins_anew(tmp_path: Path) -> None:
+    (await opened(Kept(tmp_path))).note([(1, NOW)])
+    assert not (await opened(Kept(tmp_path))).holds(1, NOW)
+
+
+async def test_what_is_too_old_is_deleted(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    evidence = await opened(kept)
+    evidence.note([(1, NOW)])
+    kept.time += KEPT + HOUR
+    evidence.note([(2, kept.time)])
+    assert {each.name for each in (tmp_path / "ids").iterdir()} == {"spool", f"{kept.time:%Y%m%d%H}"}
+
+
+async def test_times_far_from_now_make_no_files(tmp_path: Path) -> None:
+    evidence = await opened(Kept(tmp_path))
+    evidence.note([(abs(number), NOW + number * 100 * HOUR) for number in range(-1000, 1000)])
+    assert len(list((tmp_path / "ids").iterdir())) < 10
+
+
+async def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    (tmp_path / "ids").write_bytes(b"in the way")
+    evidence = await opened(kept)
+    evidence.note([(1, NOW)])
+    assert kept.tally["evidence_errors"] == 2
+    assert not evidence.holds(1, NOW)
