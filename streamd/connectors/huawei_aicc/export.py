@@ -18,7 +18,7 @@ from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind
 from streamd.connectors.huawei_aicc.normalise import Normaliser
 from streamd.connectors.huawei_aicc.rest import CcFs, Declined, Priority
 from streamd.connectors.huawei_aicc.wire import neighbours, predicted_names
-from streamd.connectors.huawei_aicc.zones import ask
+from streamd.connectors.huawei_aicc.zones import ask, is_repeated
 from streamd.errors import BadRecord, ProtocolViolation, Rejected, StreamdError, Transient
 from streamd.privacy import Privacy
 
@@ -46,6 +46,10 @@ class TooLong(StreamdError):
         self.bad = bad
 
 
+class TooEarly(StreamdError):
+    """The server takes the window's end for its second reading, which is still to come: ask later."""
+
+
 class Done(Struct, frozen=True):
     """A job at its end, as it was at last, and what became of its rows."""
 
@@ -71,8 +75,8 @@ class Exporter:
     async def finish(self, kind: Kind, job: Job, final: Final) -> Done:
         """Ask, wait, download and take in; returns when the last of it is committed with `final`.
 
-        Raises TooLong, with nothing of the window committed by `final`; Transient and Rejected, with the job
-        in the ledger as far as it came.
+        Raises TooLong and TooEarly, with nothing of the window committed by `final`; Transient and Rejected,
+        with the job in the ledger as far as it came.
         """
         broken = 0
         while True:
@@ -107,7 +111,7 @@ class Exporter:
         config = self._ctx.config
         for pull_back in _PULLED_BACK:
             asked = ask(job.begin, job.end - pull_back, self._zone, within_repeated=not pull_back)
-            if asked.covered <= job.begin:
+            if pull_back and asked.covered <= job.begin:
                 break
             asked_at, server_at = self._ctx.clock.now(), self._cc.clock.now()
             try:
@@ -128,6 +132,8 @@ class Exporter:
                 name=None,
             )
             return await self._jobs.move(kind, requested)
+        if is_repeated(job.end, self._zone):
+            raise TooEarly(f"{job.end.isoformat()} is in the hour that is repeated")
         raise Rejected(f"windows end later than the server's now: is {config.request_zone} its time zone?")
 
     async def _download(self, kind: Kind, job: Job) -> Job:

@@ -132,7 +132,7 @@ class Intake:
         return Seen(self._ctx.state, self._export.asked_at, self._ctx.clock.now())
 
     def _tell_zone(self) -> None:
-        """Warn where more rows begin hours away from when their call ids say than do not: a wrong `row_zone`."""
+        """Warn where more rows disagree by hours with their call ids than agree: a wrong `row_zone`."""
         for apart, count in self._zone_errors.most_common(1):
             if not apart:
                 return

@@ -173,7 +173,7 @@ class Fact(Struct, gc=False):
     content: bytes
     data: CdrRecorded | RecordingAvailable
     zone_error: timedelta | None
-    """By how much the zone of its begin and that of the epoch in its call id seem to differ; zero: they agree."""
+    """By how much the zones of its begin and of the epoch in its call id seem to differ; zero: they agree."""
 
 
 class Normaliser:

@@ -16,7 +16,7 @@ from streamd.connectors.huawei_aicc import seen
 from streamd.connectors.huawei_aicc.callbacks import Callbacks
 from streamd.connectors.huawei_aicc.config import HuaweiConfig, callback_path
 from streamd.connectors.huawei_aicc.cursor import Cursor, Reading
-from streamd.connectors.huawei_aicc.export import Done, Exporter, Final, TooLong
+from streamd.connectors.huawei_aicc.export import Done, Exporter, Final, TooEarly, TooLong
 from streamd.connectors.huawei_aicc.intake import Figures
 from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind
 from streamd.connectors.huawei_aicc.plan import SHORTEST, live_job, pace_of, past_jobs, wait_seconds
@@ -111,9 +111,11 @@ class Walk:
             except TooLong as error:
                 await self._shorten(link, error)
                 continue
+            except TooEarly:
+                await self._jobs.drop("live")
             self._cursor.refresh()
             await self._forget_old()
-            # In the hour that is repeated: what a window brings is published, but nothing more is certain.
+            # In the hour that is repeated nothing more is certain, whatever was published.
             stands = self._cursor.watermark == before
             step = timedelta(seconds=self._ctx.config.step_seconds)
             self._not_before = self._server_now() + step if stands else None

@@ -47,6 +47,11 @@ def ask(begin: datetime, end: datetime, zone: ZoneInfo, *, within_repeated: bool
     return Asked(_render(begin, zone), _render(end, zone), covered)
 
 
+def is_repeated(at: datetime, zone: ZoneInfo) -> bool:
+    """Tell whether the wall time of an instant is one that clocks show twice."""
+    return bool(_ambiguity(at, zone))
+
+
 def _render(at: datetime, zone: ZoneInfo) -> str:
     return at.astimezone(zone).strftime(_WALL)
 
