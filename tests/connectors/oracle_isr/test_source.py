@@ -255,3 +255,37 @@ async def test_the_watermark_stands_still_while_a_recording_is_missing(system: A
         simulator.finish(recording)
         await running.until(lambda: running.recordings("ended"))
         await running.until(lambda: running.proof().timestamp() > recording.end + 2)
+
+
+async def test_a_backfill_fetches_what_is_missing_and_leaves_the_cursor_alone(system: Any) -> None:
+    async with system(poll_seconds=60.0) as (simulator, running):
+        await running.until_state("live")
+        await trio.sleep(0.3)
+        simulator.history(5, 20)
+        before, told = running.proof(), []
+        since, until = simulator.now() - timedelta(hours=6), simulator.now()
+        figures = await running.runtime.backfills.run(since, until, lambda done, words: told.append(done))
+        assert running.proof() == before
+        assert figures["published"] == len(running.recordings("ended")) == 20
+        assert {event["phase"] for event in running.recordings("ended")} == {"backfill"}
+        assert len(running.recordings("started")) == 20
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+        figures = await running.runtime.backfills.run(since, until, lambda done, words: None)
+        assert (figures["published"], figures["known"]) == (0, 20)
+        assert not running.twice()
+
+
+async def test_a_backfill_that_is_cut_short_loses_nothing_of_what_is_live(system: Any) -> None:
+    async with system() as (simulator, running):
+        await running.until_state("live")
+        simulator.history(5, 60)
+        since, until = simulator.now() - timedelta(hours=6), simulator.now()
+        with trio.move_on_after(0.3):
+            await running.runtime.backfills.run(since, until, lambda done, words: None)
+        recording = await begun(running, simulator)
+        simulator.end(recording)
+        await running.until(lambda: str(recording.recording_id) in running.ids("ended"))
+        await running.runtime.backfills.run(since, until, lambda done, words: None)
+        assert set(running.ids("ended")) == {str(each) for each in simulator.truth()}
+        assert not running.twice()
