@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tests.bench.huawei import measure_huawei
 from tests.bench.kafka import cpus, open_kafka
 from tests.bench.measures import (
     ENGINES,
@@ -25,6 +26,8 @@ from tests.bench.measures import (
     measure_stateless,
     soak,
 )
+from tests.bench.omilia import measure_million, measure_omilia
+from tests.bench.oracle import measure_oracle
 from tests.bench.report import Report
 
 PARTS: dict[str, Callable[[Plan], None]] = {
@@ -34,6 +37,10 @@ PARTS: dict[str, Callable[[Plan], None]] = {
     "stateless": partial(measure_stateless, engine="sans-io"),
     "backlog": measure_backlog,
     "o2g": measure_o2g,
+    "omilia": measure_omilia,
+    "omilia-million": measure_million,
+    "huawei_aicc": measure_huawei,
+    "oracle_isr": measure_oracle,
 }
 
 
@@ -44,7 +51,15 @@ def main() -> int:
     with open_kafka() as (cluster, what):
         title = f"streamd bench: Python {platform.python_version()}, {cpus()} CPUs, {what}"
         report.say(title)
-        plan = Plan(cluster, report, asked.seconds, asked.keys)
+        plan = Plan(
+            cluster,
+            report,
+            seconds=asked.seconds,
+            keys=asked.keys,
+            rows=asked.rows,
+            recordings=asked.recordings,
+            profile=asked.profile,
+        )
         if asked.soak:
             soak(plan, asked.soak, asked.engine)
         else:
@@ -61,6 +76,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="again for each part; default: all")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each figure is measured")
     parser.add_argument("--keys", type=int, default=5000, help="agents, one after the other")
+    parser.add_argument("--rows", type=int, default=100_000, help="of Huawei's zip")
+    parser.add_argument("--recordings", type=int, default=10_000, help="that Oracle's connector is behind")
+    parser.add_argument("--profile", action="store_true", help="where CPU goes, of omilia to oracle_isr")
     parser.add_argument("--soak", type=float, metavar="MINUTES", nargs="?", const=10.0, help="only this")
     parser.add_argument("--engine", choices=ENGINES, default="sans-io", help="for --soak")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, to compare runs")

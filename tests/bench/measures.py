@@ -25,12 +25,19 @@ _LAG_SECONDS = 0.5  # a rate is not sustained when more than this much of it is 
 
 
 class Plan(NamedTuple):
-    """What to measure on: the Kafka, how long each figure takes, how many agents there are."""
+    """What to measure on: the Kafka, how long each figure takes, how many agents there are.
+
+    `rows` are those of Huawei's zip, `recordings` those that Oracle's connector is behind. `profile`: say
+    where the CPU goes of what is pushed and pulled; its figures are then too high.
+    """
 
     cluster: KafkaCluster
     report: Report
     seconds: float
     keys: int
+    rows: int
+    recordings: int
+    profile: bool
 
 
 # -- floors

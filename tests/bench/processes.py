@@ -83,8 +83,17 @@ def is_running(pid: int) -> bool:
 
 def resident_mib(pid: int) -> float:
     """Give the MiB of memory that a process has in RAM (VmRSS)."""
+    return _mib(pid, "VmRSS:")
+
+
+def peak_mib(pid: int) -> float:
+    """Give the most MiB of memory that a process ever had in RAM (VmHWM)."""
+    return _mib(pid, "VmHWM:")
+
+
+def _mib(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     raise ProcessLookupError(pid)
 

@@ -23,10 +23,7 @@ def main() -> None:
     with open_kafka() as (cluster, what), tempfile.TemporaryDirectory() as directory:
         print(what)
         path = Path(directory) / "stacks"
-        hook = {
-            "BENCH_PROFILE": str(path),
-            "PYTHONPATH": str(Path(__file__).parent / "profiler"),
-        }
+        hook = hooks(path)
         producer = STATELESS if asked.stateless else STATEFUL
         with open_daemon(cluster, asked.engine, producer, asked.keys, {} if asked.perf else hook) as bench:
             bench.send(asked.rate)
@@ -34,11 +31,11 @@ def main() -> None:
             if asked.perf:
                 os.system(f"perf record -q -g -F 499 -p {bench.pid} -o {asked.perf} -- sleep {asked.seconds}")
             else:
-                _dump(bench.pid, path)
+                dump(bench.pid, path)
             before, spent = bench.counts(), threads(bench.pid)
             time.sleep(asked.seconds)
             after, later = bench.counts(), threads(bench.pid)
-            stacks = [] if asked.perf else _read(_dump(bench.pid, path))
+            stacks = [] if asked.perf else read(dump(bench.pid, path))
             bench.drain()
     messages = after.events - before.events
     print(f"{messages / (after.at - before.at):,.0f} messages/s; CPU µs a message:")
@@ -46,10 +43,16 @@ def main() -> None:
         share = (seconds - spent.get(number, ("", 0.0))[1]) / messages * 1e6
         if share > 0.1:
             print(f"  {share:7.1f}  thread {name}")
-    _print(stacks, messages, asked.lines)
+    show(stacks, messages, asked.lines)
 
 
-def _dump(pid: int, path: Path) -> Path:
+def hooks(path: Path) -> dict[str, str]:
+    """Give the environment that lets a Python process sample itself; `dump` makes it write to `path`."""
+    return {"BENCH_PROFILE": str(path), "PYTHONPATH": str(Path(__file__).parent / "profiler")}
+
+
+def dump(pid: int, path: Path) -> Path:
+    """Let it write where its CPU went since the last time."""
     path.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR2)
     while not path.exists():
@@ -57,7 +60,8 @@ def _dump(pid: int, path: Path) -> Path:
     return path
 
 
-def _read(path: Path) -> Stacks:
+def read(path: Path) -> Stacks:
+    """Give each stack with the CPU microseconds that were spent in it."""
     stacks = []
     for line in path.read_text().splitlines():
         stack, _, nanoseconds = line.rpartition(" ")
@@ -65,7 +69,8 @@ def _read(path: Path) -> Stacks:
     return stacks
 
 
-def _print(stacks: Stacks, messages: int, lines: int) -> None:
+def show(stacks: Stacks, messages: int, lines: int) -> None:
+    """Print where the CPU went, for each message."""
     own, whole, by_line = (defaultdict[str, float](float) for _ in range(3))
     for stack, spent in stacks:
         thread = stack[0].split(" ")[0]
