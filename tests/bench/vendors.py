@@ -107,7 +107,8 @@ def open_vendor_daemon(
 ) -> Iterator[VendorDaemon]:
     """Start a platform (`settings`: tests/bench/simulated.py) and a daemon, on new topics and a new spool.
 
-    With `live` the connector is live when this yields. `prepare` is called with the platform before there is a daemon.
+    With `live` the connector is live when this yields. `prepare` is called with the platform before there is
+    a daemon.
     """
     with (
         tempfile.TemporaryDirectory(prefix="streamd-bench-") as directory,
