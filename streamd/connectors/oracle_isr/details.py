@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamd.connectors.oracle_isr.face import Face, NotNow, Turn
-from streamd.connectors.oracle_isr.wire import Tree, recording_id, text_of
+from streamd.connectors.oracle_isr.wire import Tree, live_id, recording_id, text_of
 from streamd.connectors.oracle_isr.zone import Zone
 from streamd.pull.windows import Window
 
@@ -46,13 +46,13 @@ class Details:
         found = [reply.recording] if reply.recording is not None else list(reply.matches or ())
         return [self._discreet(each) for each in found]
 
-    async def running(self, live_id: str, turn: Turn) -> Tree | None:
-        """Read a running recording by its temporary id; None: the server does not give it so."""
-        reply = await self._face.search({"inProgress": "true", "recordingId": live_id}, turn)
+    async def running(self, tree: Tree, turn: Turn) -> Tree | None:
+        """Read a running recording by the id that a list has of it; None: the server does not give it so."""
+        wanted = live_id(tree)
+        name = "tmpRecordingId" if "tmpRecordingId" in tree else "recordingId"
+        reply = await self._face.search({"inProgress": "true", name: wanted or ""}, turn)
         found = reply.recording
-        if found is None or live_id not in (text_of(found, "tmpRecordingId"), text_of(found, "recordingId")):
-            return None
-        return self._discreet(found)
+        return self._discreet(found) if found is not None and live_id(found) == wanted else None
 
     async def _ask(self, criteria: dict[str, str], wanted: str | None, turn: Turn) -> Tree | None:
         reply = await self._face.search({"inProgress": "false", **criteria}, turn)

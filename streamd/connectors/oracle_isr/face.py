@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import IntEnum
 from math import inf
-from random import random
 from urllib.parse import quote
 
 import trio
@@ -76,7 +75,7 @@ class Face:
         self._server_clock = server_clock
         self._url = face_url(config.base_url)
         self._limiter = Limiter(ctx.clock, at_once=AT_ONCE)
-        self._tokens = TokenCache(self._log_in, ctx.clock.monotonic, random)
+        self._tokens = TokenCache(self._log_in, ctx.clock.monotonic)
         self._logged_in_at = -inf
 
     async def log_in(self) -> None:

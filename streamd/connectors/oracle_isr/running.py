@@ -43,6 +43,7 @@ class RunningSet:
         found = [msgspec.msgpack.decode(value, type=Running) for value in stored.values()]
         self._by_link = {each.link: each for each in found}
         self._aliases: dict[tuple[str, str], LinkName] = {}
+        self._by_live_id: dict[str, LinkName] = {}
         for each in found:
             self._remember(each)
         self._live = KeyedSet(each.link for each in found if each.gone_at is None)
@@ -58,7 +59,9 @@ class RunningSet:
         self._live.begin()
         new = []
         for tree in trees:
-            entry = self.find(tree)
+            entry = self.by_live_id(live_id(tree) or "")
+            if entry is None and call_ids(tree):
+                entry = self.find(tree)
             if entry is None:
                 link = link_name(tree)
                 if has_ended(link):
@@ -82,6 +85,11 @@ class RunningSet:
             if link is not None:
                 return self._by_link[link]
         return None
+
+    def by_live_id(self, id_: str) -> Running | None:
+        """Find the entry under which a temporary id was seen."""
+        link = self._by_live_id.get(id_)
+        return None if link is None else self._by_link[link]
 
     def has_call(self, call_id: str) -> bool:
         """Tell whether a recording of this call runs, or has."""
@@ -107,6 +115,8 @@ class RunningSet:
         for alias in _aliases(entry.tree):
             if self._aliases.get(alias) == entry.link:
                 del self._aliases[alias]
+        for id_ in entry.ids:
+            self._by_live_id.pop(id_, None)
         self._live.gone(entry.link)
         self._changed.add(entry.link)
 
@@ -135,6 +145,7 @@ class RunningSet:
         self._live.seen(entry.link)
         if seen_id not in entry.ids:
             entry.ids.append(seen_id)
+            self._by_live_id[seen_id] = entry.link
             self._changed.add(entry.link)
         if entry.gone_at is not None:
             entry.gone_at, entry.looked = None, 0
@@ -143,6 +154,7 @@ class RunningSet:
     def _remember(self, entry: Running) -> None:
         for alias in _aliases(entry.tree):
             self._aliases.setdefault(alias, entry.link)
+        self._by_live_id.update(dict.fromkeys(entry.ids, entry.link))
 
 
 def _aliases(tree: Tree) -> Iterator[tuple[str, str]]:

@@ -66,9 +66,12 @@ class Watch:
 
     async def _with_call(self, id_: str, tree: Tree) -> Tree:
         """Ask for what a list leaves out: without a call id, start and end cannot be linked."""
-        if call_ids(tree) or self._register.running.find(tree) is not None:
+        if call_ids(tree):
             return tree
-        return await self._details.running(id_, Turn.LIVE) or tree
+        seen = self._register.running.by_live_id(id_)
+        if seen is not None:
+            return seen.tree
+        return await self._details.running(tree, Turn.LIVE) or tree
 
     def _doubt_zone(self, new: list[Running], now: datetime) -> None:
         """Warn, once, where recordings start at times at which they cannot have started (section 2, P8)."""

@@ -202,6 +202,7 @@ def test_recordings_that_share_a_link_are_told_once_and_awaited_each() -> None:
     same = {"ingressCallId": "call-1"}
     found = RunningSet({})
     assert len(observe(found, [match(1, **same), match(2, **same)])) == 1
+    assert observe(found, [match(2, **same), match(1, **same)]) == []
     entry = found.find(match(7, **same))
     assert entry is not None
     found.finish(entry, "501")
@@ -209,6 +210,14 @@ def test_recordings_that_share_a_link_are_told_once_and_awaited_each() -> None:
     assert len(found) == 1
     found.finish(entry, "502")
     assert len(found) == 0
+
+
+def test_recordings_without_any_call_id_are_told_each() -> None:
+    live = {"startTime": "2024-05-01 12:00:00", "ani": "1", "dnis": "2"}
+    both = [{**live, "tmpRecordingId": 1}, {**live, "tmpRecordingId": 2}]
+    found = RunningSet({})
+    assert [link.call_id for link in observe(found, both)] == ["rec:1", "rec:2"]
+    assert observe(found, both) == []
 
 
 def test_what_has_ended_is_not_begun_again_by_a_list_that_lags() -> None:

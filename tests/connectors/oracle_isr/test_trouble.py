@@ -53,6 +53,22 @@ async def test_a_fault_changes_nothing_of_what_is_told(fault: str, system: Any) 
         assert not [event for event in running.events() if "dead_letter" in event["type"]]
 
 
+async def test_a_list_without_any_call_id_is_asked_for_it_once_a_recording(system: Any) -> None:
+    async with system("match-without-ucid", "match-without-ingress") as (simulator, running):
+        await running.until_state("live")
+        recordings = [simulator.start(), simulator.start()]
+        await running.until(lambda: len(running.recordings("started")) == 2)
+        await trio.sleep(0.5)
+        asked = [each for each in simulator.replies if each.query.get("tmpRecordingId")]
+        assert len(asked) == 2
+        for each in recordings:
+            simulator.end(each)
+        await running.until(lambda: len(running.recordings("ended")) == 2)
+        wanted = {each.call_key for each in recordings}
+        assert set(running.calls("started")) == set(running.calls("ended")) == wanted
+        assert not running.twice()
+
+
 async def test_the_curly_quotes_of_some_json_are_read_when_that_is_allowed(system: Any) -> None:
     async with system("json-curly", repair_quotes=True) as (simulator, running):
         await whole_life(simulator, running)
