@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamd import app
 from streamd.configfile import load
@@ -180,3 +182,8 @@ def test_the_call_is_found_whatever_its_parameter_is_called(hint: Request) -> No
 )
 def test_any_notification_is_a_hint(hint: Request) -> None:
     assert called(hint) == ""
+
+
+@given(st.text(max_size=200), st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_a_hint(query: str, body: bytes, is_form: bool) -> None:
+    assert len(called(request(query, body, FORM if is_form else {}))) <= 256
