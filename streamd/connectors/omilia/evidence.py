@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from array import array
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ KEPT = timedelta(days=14)
 _AHEAD = timedelta(days=1)
 _BYTES = 8  # of one key in a file
 _LOADED_HOURS = 6
+_HOUR_SECONDS = 3600
 _STATE = "evidence"
 
 
@@ -87,13 +88,15 @@ class Evidence:
     def note(self, records: Iterable[tuple[int, datetime]]) -> None:
         """Remember records, by key and time, that were committed; a time far from now is not worth a file."""
         now = self._ctx.clock.now()
-        fresh: dict[str, array[int]] = {}
+        oldest, newest = (now - KEPT).timestamp(), (now + _AHEAD).timestamp()
+        fresh = defaultdict[int, array[int]](_no_keys)
         for key, at in records:
-            if now - KEPT < at < now + _AHEAD:
-                fresh.setdefault(_hour(at), array("Q")).append(key)
+            seconds = at.timestamp()
+            if oldest < seconds < newest:
+                fresh[int(seconds) // _HOUR_SECONDS].append(key)
         try:
             for hour, keys in fresh.items():
-                self._write(hour, keys)
+                self._write(_hour(datetime.fromtimestamp(hour * _HOUR_SECONDS, UTC)), keys)
             self._prune()
         except OSError as error:
             self._told(error)
@@ -126,3 +129,7 @@ def _read(file: Path) -> set[int]:
 
 def _hour(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y%m%d%H}"
+
+
+def _no_keys() -> array[int]:
+    return array("Q")
