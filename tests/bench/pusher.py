@@ -37,13 +37,15 @@ _HOST = "127.0.0.1"
 # The data types in the proportion in which calls have them.
 _MIX = (0, 1, 1, 2, 1, 0, 1, 1, 2, 1, 0, 1, 2)
 _TYPES = ("dialog_start", "dialog_step", "dialog_end")
-# Placeholders of the length of what replaces them: the end of each id, and the time.
-_SERIAL, _TIME = "serial__", 7777777777777
+# A conversation has some 13 records: so many bodies in a row are of the same ones.
+_TOGETHER = 4
+# Placeholders of the length of what replaces them: the ends of ids and of conversations, and the time.
+_SERIAL, _CALL, _TIME = "serial__", "call____", 7777777777777
 _OPTIONS = OmiliaOptions()
 
 
 class Body(NamedTuple):
-    """A body with placeholders in it, and what the answer to it is to count."""
+    """A body with placeholders in it."""
 
     data_type: str
     content: bytes
@@ -96,8 +98,10 @@ class Pusher:
         while True:
             due = self.pace.turn()
             serial = next(self._serials)
-            data_type, content = self._bodies[_MIX[serial % len(_MIX)]][serial % _SHAPES]
-            content = content.replace(_SERIAL.encode(), b"%08x" % (serial % 2**32))
+            calls = serial // _TOGETHER
+            data_type, content = self._bodies[_MIX[serial % len(_MIX)]][calls % _SHAPES]
+            content = content.replace(_SERIAL.encode(), b"%08x" % serial)
+            content = content.replace(_CALL.encode(), b"%08x" % calls)
             content = content.replace(b"%d" % _TIME, b"%d" % (time.time() * 1000))
             head = f"Authorization: Bearer {self._token}\r\nContent-Type: application/json\r\n"
             status, _ = self._post(connection, data_type, head, content)
@@ -166,7 +170,7 @@ def _body(kind: str, records: list[dict[str, Any]], first: int) -> Body:
         record["time"] = _TIME
         # Steps of one dialog are told apart by their times, which are one here.
         record["id"] = f"{record['id'][: -len(_SERIAL) - 2]}{number:02}{_SERIAL}"
-        record["group"] = record["group"][: -len(_SERIAL)] + _SERIAL
+        record["group"] = record["group"][: -len(_CALL)] + _CALL
     assert len(batch) == BATCH
     envelope = {"schemaName": kind, "sessionId": _SERIAL, "sessionStartingSequenceNumber": "0"}
     return Body(kind, msgspec.json.encode({**envelope, "messages": batch}))
