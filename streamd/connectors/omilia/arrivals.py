@@ -10,8 +10,8 @@ import trio
 
 from streamd.connector import Clock
 
-UNDERWAY = timedelta(seconds=0.5)
-"""What a push holds was made up to so long before it came, and a gap speaks of what was made."""
+UNDERWAY = timedelta(seconds=2)
+"""A record was made up to so long before it is pushed, and a gap speaks of when records were made."""
 OLD = timedelta(minutes=5)
 """A record that is older when it comes was dropped before: redelivery is running."""
 

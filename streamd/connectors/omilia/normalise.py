@@ -50,7 +50,6 @@ _DIALOGS: Mapping[str, tuple[str, type[Dialog]]] = {
 }
 _STRICT = {entity: strict(entity) for _, entity in _DIALOGS.values()}
 _OWN = DialogEnded.own
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Milliseconds of the years 2001 to 2286: anything else under the name `time` is no such time.
 _EARLIEST, _LATEST = 10**12, 10**13
 _decode = msgspec.json.Decoder(float_hook=number).decode
@@ -146,7 +145,7 @@ def instant(value: Any) -> datetime | None:
         value = int(value)
     if type(value) is not int or not _EARLIEST <= value < _LATEST:
         return None
-    return _EPOCH + timedelta(milliseconds=value)
+    return datetime.fromtimestamp(value / 1000, UTC)
 
 
 def _read(record: dict[str, Any], entity: type[Dialog]) -> Dialog:

@@ -9,7 +9,8 @@ _LONGEST = max(map(len, WORDS))
 _NAMES = frozenset({"message_type", "id", "group", "key"})
 """Fields that name something: their text is what it is."""
 
-Path = tuple["Path", str] | None
+Path = tuple["Path", str | int] | None
+"""Where a table or list stands; spelled out only where there is something to tell of it."""
 
 
 def clear(record: dict[str, Any]) -> dict[str, str] | None:
@@ -24,7 +25,7 @@ def _clear_table(table: dict[str, Any], path: Path, found: dict[str, str]) -> No
         kind = type(value)
         if kind is str:
             if len(value) <= _LONGEST and value in WORDS and name not in _NAMES:
-                found[_written(path, name)] = value
+                found[_written(path) + name] = value
                 table[name] = None
         elif kind is dict:
             _clear_table(value, (path, name), found)
@@ -36,14 +37,15 @@ def _clear_list(items: list[Any], path: Path, found: dict[str, str]) -> None:
     for index, item in enumerate(items):
         kind = type(item)
         if kind is dict:
-            _clear_table(item, (path, f"[{index}]"), found)
+            _clear_table(item, (path, index), found)
         elif kind is list:
-            _clear_list(item, (path, f"[{index}]"), found)
+            _clear_list(item, (path, index), found)
 
 
-def _written(path: Path, name: str) -> str:
-    text = name
+def _written(path: Path) -> str:
+    """Spell a table's path, with a dot behind it."""
+    text = "."
     while path is not None:
         path, step = path
-        text = f"{step}{text}" if text.startswith("[") else f"{step}.{text}"
-    return text
+        text = f"[{step}]{text}" if isinstance(step, int) else f".{step}{text}"
+    return text.removeprefix(".")

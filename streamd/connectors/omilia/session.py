@@ -11,7 +11,7 @@ from typing import NoReturn
 import trio
 
 from streamd.connector import Context, Link
-from streamd.connectors.omilia.arrivals import Pushes
+from streamd.connectors.omilia.arrivals import UNDERWAY, Pushes
 from streamd.connectors.omilia.callback import Callback
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.holes import Holes
@@ -103,7 +103,7 @@ class PushSession:
             if not right:
                 self._online_since = self._ctx.clock.now()
                 raise Transient(f"the subscription of {self.name} is gone", retry_after=0.0)
-            self._pushes.seen(before)
+            self._pushes.seen(before - UNDERWAY)
             self._worry(herald, "subscriptions", None)
 
     async def _mind_failures(self, herald: Herald) -> NoReturn:

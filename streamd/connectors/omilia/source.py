@@ -57,7 +57,9 @@ async def open_sessions(ctx: Context[OmiliaConfig]) -> AsyncIterator[Sequence[Se
                 nursery.start_soon(holes.run)
                 try:
                     yield [
-                        PushSession(ctx, each, arrivals.streams[each], callback, exports, subscriptions, holes)
+                        PushSession(
+                            ctx, each, arrivals.streams[each], callback, exports, subscriptions, holes
+                        )
                         for each, callback in callbacks.items()
                     ]
                 finally:
