@@ -173,7 +173,8 @@ class Fact(Struct, gc=False):
     content: bytes
     data: CdrRecorded | RecordingAvailable
     zone_error: timedelta | None
-    """By how much the zones of its begin and of the epoch in its call id seem to differ; zero: they agree."""
+    """By how much the zones of its begin and of the epoch in its call id seem to differ; zero: they agree.
+    None where that cannot be told, and for all rows of a call but the one that comes first."""
 
 
 class Normaliser:
@@ -182,14 +183,18 @@ class Normaliser:
     def __init__(self, row_zone: ZoneInfo, privacy: Privacy, access_key: str) -> None:
         """`access_key`: the developer whose rows these are. Nobody needs to be told, and it is half a key."""
         self._access_key = access_key
+        self._call = ""  # rows of one call come together
+        self._epoch: datetime | None = None
         self._reader = Reader(row_zone)
         self._privacy = privacy
 
     def fact(self, shape: Shape, row: list[str]) -> Fact:
         """Understand one row of at least the columns of `shape`'s oldest release."""
-        call_id = row[CALL_ID]
-        call = f"{row[CC_ID]}|{call_id}"
-        epoch = epoch_of(call_id)
+        call, epoch = f"{row[CC_ID]}|{row[CALL_ID]}", self._epoch
+        begins = call != self._call
+        if begins:
+            self._call, self._epoch = call, epoch_of(row[CALL_ID])
+            epoch = self._epoch
         if shape is CDR:
             key, content = _digest(_SEPARATOR.join(_identity(row))), _digest(_cdr_content(row))
         else:
@@ -197,7 +202,8 @@ class Normaliser:
         if self._privacy.rules:
             row = self._discreet(shape, row)
         extra = _unknown(shape, row) if len(row) > len(shape.columns) else {}
-        row = [*row, *_PADDING][: len(shape.columns)]
+        if len(row) < len(shape.columns):
+            row = [*row, *_PADDING]
         read = self._reader.read
         times = {}
         for index, name in _TIMES[shape.name]:
@@ -208,7 +214,7 @@ class Normaliser:
         data = _cdr(row, times, extra) if shape is CDR else _recording(row, times, extra)
         if data.developer == self._access_key:
             data.developer = ""
-        begin = times["call_begin"] or times.get("wait_begin")
+        begin = times["call_begin"] or times.get("wait_begin") if begins and epoch is not None else None
         return Fact(
             call,
             key[:KEY_BYTES],

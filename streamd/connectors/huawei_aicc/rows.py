@@ -74,8 +74,15 @@ class RowReader:
         if waiting and not self._begun:
             waiting = self._begin(waiting)
         rows: list[list[str] | BadRecord] = []
+        widths = self._shape.widths
         at = 0
         while at < len(waiting):
+            usual = _usual(waiting[at])
+            if usual is not None and len(usual) in widths and usual[CALL_ID]:
+                self._width = self._width or len(usual)
+                rows.append(usual)
+                at += 1
+                continue
             row, taken = self._take(waiting, at, last)
             if row is None:
                 break
@@ -145,6 +152,16 @@ class RowReader:
         """
         width, widths = len(row), self._shape.widths
         return width in widths or width > widths[-1] or (width == self._width and width > widths[0])
+
+
+def _usual(line: bytes | TooLong) -> list[str] | None:
+    """Split a line that is UTF-8 and without quotes; the others need more care."""
+    if not isinstance(line, bytes) or b'"' in line:
+        return None
+    try:
+        return line.rstrip(b"\r").decode().split(",")
+    except UnicodeDecodeError:
+        return None
 
 
 def _bytes(line: bytes | TooLong) -> bytes:

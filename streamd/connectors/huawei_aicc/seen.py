@@ -46,8 +46,11 @@ class Seen:
 
     def news(self, facts: Iterable[Fact]) -> Iterator[tuple[Fact, int]]:
         """Give the rows that are new or have changed, with their revision."""
+        call = name = ""
         for fact in facts:
-            revision = self._revision(_name(fact.call), fact.key, fact.content)
+            if fact.call != call:
+                call, name = fact.call, _name(fact.call)
+            revision = self._revision(name, fact.key, fact.content)
             if revision:
                 yield fact, revision
 

@@ -83,7 +83,7 @@ class Reader:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
-        self._offsets: dict[str, timedelta | None] = {}
+        self._offsets: dict[str, timedelta] = {}
         self._known: dict[str, datetime] = {}
 
     def read(self, text: str, epoch: datetime | None = None) -> datetime | None:
@@ -97,21 +97,22 @@ class Reader:
             return at
         if len(text) < _SHORTEST or text[4] != "-" or text[10] not in " T":
             return None
+        offset = self._offsets.get(text[:_HOUR_CHARACTERS])
         try:
-            wall = datetime.fromisoformat(text)
+            if offset is not None and len(text) == _SHORTEST:
+                at = datetime.fromisoformat(f"{text}Z") - offset
+            else:
+                return self._read_oddly(text, datetime.fromisoformat(text), epoch)
         except ValueError:
             return None
-        hour = text[:_HOUR_CHARACTERS]
-        offset = self._offsets[hour] if hour in self._offsets else self._learn(hour, wall)
-        if offset is not None and wall.tzinfo is None:
-            if len(self._known) >= _MOST_KEPT:
-                self._known.clear()
-            at = self._known[text] = wall.replace(tzinfo=UTC) - offset
-            return at
-        return self._read_oddly(wall, epoch)
+        if len(self._known) >= _MOST_KEPT:
+            self._known.clear()
+        self._known[text] = at
+        return at
 
-    def _read_oddly(self, wall: datetime, epoch: datetime | None) -> datetime | None:
+    def _read_oddly(self, text: str, wall: datetime, epoch: datetime | None) -> datetime | None:
         if wall.tzinfo is None:
+            self._learn(text[:_HOUR_CHARACTERS], wall)
             wall = wall.replace(tzinfo=self._zone)
         try:
             at = wall.astimezone(UTC)
@@ -121,8 +122,8 @@ class Reader:
             return None
         return at
 
-    def _learn(self, hour: str, wall: datetime) -> timedelta | None:
-        """Remember the offset of an hour in which it does not change; None for the others."""
+    def _learn(self, hour: str, wall: datetime) -> None:
+        """Remember the offset of an hour in which it does not change."""
         if len(self._offsets) >= _MOST_KEPT:
             self._offsets.clear()
         begin = wall.replace(minute=0, second=0, microsecond=0, tzinfo=self._zone)
@@ -137,8 +138,8 @@ class Reader:
         except (OverflowError, ValueError):
             offsets = set()
         offset = offsets.pop() if len(offsets) == 1 else None
-        self._offsets[hour] = offset
-        return offset
+        if offset is not None:
+            self._offsets[hour] = offset
 
 
 def epoch_of(call_id: str) -> datetime | None:
