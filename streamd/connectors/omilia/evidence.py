@@ -89,7 +89,7 @@ class Evidence:
         """Remember records, by key and time, that were committed; a time far from now is not worth a file."""
         now = self._ctx.clock.now()
         oldest, newest = (now - KEPT).timestamp(), (now + _AHEAD).timestamp()
-        fresh = defaultdict[int, array[int]](_no_keys)
+        fresh: defaultdict[int, array[int]] = defaultdict(_no_keys)
         for key, at in records:
             seconds = at.timestamp()
             if oldest < seconds < newest:
