@@ -30,6 +30,10 @@ HARMLESS = [
 ]
 
 
+# A second of the recorder's, which is how exactly lists tell time, is a moment of ours.
+QUICK = {"time_scale": 20.0, "gap_seconds": 2.0}
+
+
 async def whole_life(simulator: Any, running: Any, **how: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Let somebody call, and wait until both ends are told."""
     recording = simulator.start(ani="1001", dnis="2002")
@@ -42,7 +46,7 @@ async def whole_life(simulator: Any, running: Any, **how: Any) -> tuple[Any, dic
 
 @pytest.mark.parametrize("fault", HARMLESS)
 async def test_a_fault_changes_nothing_of_what_is_told(fault: str, system: Any) -> None:
-    async with system(fault) as (simulator, running):
+    async with system(fault, options=QUICK) as (simulator, running):
         recording, started, ended = await whole_life(simulator, running)
         assert started["data"]["call_id"] == ended["data"]["call_id"] == recording.call_key
         assert ended["data"]["recording_id"] == str(recording.recording_id)
@@ -107,7 +111,7 @@ async def test_a_code_that_says_to_give_up_is_refused_and_not_retried(code: int,
 
 @pytest.mark.parametrize("code", [12, 13, 17, 19, 21, 22, 26])
 async def test_a_code_that_says_nothing_was_found_is_no_error(code: int, system: Any) -> None:
-    async with system(f"code-{code}:details=5") as (simulator, running):
+    async with system(f"code-{code}:details=5", options=QUICK) as (simulator, running):
         await whole_life(simulator, running)
         assert running.tally["face_errors"] == 0
 
@@ -117,7 +121,7 @@ async def test_a_code_that_says_to_retry_costs_the_link_in_the_end_and_then_reco
     code: int, system: Any
 ) -> None:
     fault = "nack" if code < 0 else f"code-{code}"
-    async with system() as (simulator, running):
+    async with system(options=QUICK) as (simulator, running):
         await running.until_state("live")
         if code == 99:
             simulator.reply_with(b'{"result":{"code":99,"message":"new"}}', times=30)
@@ -160,7 +164,7 @@ async def test_a_password_that_changes_is_refused_when_the_token_is_renewed(syst
 async def test_a_token_that_is_refused_is_replaced_once_whichever_way_it_is_said(
     fault: str, system: Any
 ) -> None:
-    async with system(*([fault] if fault else [])) as (simulator, running):
+    async with system(*([fault] if fault else []), options=QUICK) as (simulator, running):
         await running.until_state("live")
         await trio.sleep(0.3)  # as old as a token must be to be replaced
         simulator.expire_tokens()
@@ -325,10 +329,10 @@ NASTY = [
 
 @pytest.mark.parametrize("body", NASTY, ids=range(len(NASTY)))
 async def test_whatever_a_reply_holds_the_connector_goes_on(body: bytes, system: Any) -> None:
-    async with system() as (simulator, running):
+    async with system(options=QUICK) as (simulator, running):
         await running.until_state("live")
         simulator.reply_with(body, times=4)
-        await trio.sleep(0.4)
+        await trio.sleep(0.3)
         recording = simulator.start()
         await running.until(lambda: recording.call_key in running.calls("started"))
         simulator.end(recording)
