@@ -26,6 +26,8 @@ HARMLESS = [
     *("match-without-ingress", "match-filename", "bounds-by-second", "fraction-refused"),
     *("xml-only", "xml-utf8", "xml-utf16-le", "xml-utf16-be", "xml-utf16-no-bom", "xml-pretty"),
     *("json-plain", "json-segments-wrapped", "json-text", "response-envelope", "errors-xml", "empty-faces"),
+    *("slow-reply=0.05", "drip-body=0.05", "second-login-kills", "lock-after=5", "live-late=4", "moved=1"),
+    *("changed=1", "deleted=1", "late=1", "late-seconds=20"),
     *("extra-fields", "content-type-html", "no-ingress=1", "no-ucid=1", "same-second", "split=1", "pause=1"),
 ]
 
