@@ -227,7 +227,8 @@ class Stream:
 
     def _put(self, batch: Batch, received: datetime | None = None) -> None:
         received = received or self._ctx.clock.now()
-        self._intake.put_nowait(batch.items, batch.changes, received)
+        sent_after = self._reach.at if self._reach is not None else None
+        self._intake.put_nowait(batch.items, batch.changes, received, sent_after)
         self._pace.note(received, len(batch.items))
 
     def _on_maintenance(self, event: Maintenance, received: datetime) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
+from streamd.connector import Changes, Item
 from streamd.connectors.o2g.catalogue import PACKAGES
 from streamd.connectors.o2g.config import RtiConfig, Selector
 from streamd.connectors.o2g.source import probe
 from streamd.errors import Rejected
 from streamd.intake import Intake
 from streamd.probe import ProbeContext
+from streamd.reach import ON_ITS_WAY_SECONDS
 from streamd.simulators.o2g import O2gOptions, digest, open_o2g_simulator
 
 
@@ -174,6 +178,31 @@ async def test_when_full_drop_declares_what_it_dropped_and_the_states_still_conv
         await running.until(
             lambda: any(gap["cause"] == "overflow" and gap["to"] for gap in running.gaps().values())
         )
+
+
+async def test_the_intake_learns_how_far_the_channel_was_read_when_it_gets_a_line(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[datetime, datetime]] = []
+
+    class Observed(Intake):
+        def put_nowait(
+            self,
+            items: Sequence[Item],
+            changes: Changes,
+            at: datetime,
+            sent_after: datetime | None = None,
+        ) -> None:
+            if sent_after is not None:
+                seen.append((at, sent_after))
+            super().put_nowait(items, changes, at, sent_after)
+
+    monkeypatch.setattr("streamd.connectors.o2g.stream.Intake", Observed)
+    async with system(O2gOptions(rate=200.0)) as (_, running):
+        await running.until(lambda: len(seen) >= 20)
+    on_its_way = timedelta(seconds=ON_ITS_WAY_SECONDS)
+    assert all(sent_after <= at - on_its_way for at, sent_after in seen)
+    assert seen[-1][1] > seen[0][1]
 
 
 async def test_probing_logs_in_at_each_server_and_leaves_nothing_behind(quick: Any) -> None:
