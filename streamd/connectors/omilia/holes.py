@@ -169,22 +169,19 @@ class Holes:
         return redelivered_at(hole, self._arrivals.online_since, last_old, redelivery)
 
     async def _heal(self, errand: Errand) -> None:
-        """Export, then settle the gaps that are whole, each in one commit with what is kept of it."""
+        """Export, settle the gaps that are whole then, and note how far the others have come."""
         self._ctx.log.info("healing", errand=errand.name, gaps=len(errand.gaps), slices=len(errand.rest))
         errand = await self._exporter.run(errand)
+        changes = self._exporter.ledger.remove(errand.name)
         for hole in self._holes():
-            if hole.gap_id in errand.gaps:
-                await self._after(hole, errand)
-        await self._ctx.append([], self._exporter.ledger.remove(errand.name))
-
-    async def _after(self, hole: Hole, errand: Errand) -> None:
-        if hole.part is not None and hole.part.until >= errand.until[hole.gap_id]:
-            return  # noted before a restart
-        part = part_after(hole, errand)
-        if part.until < hours_of(hole.missed).end:
-            await self._ctx.append([], self._parts.put(hole.gap_id, part))
-        else:
-            await self._settle(hole, part, errand.kept_from)
+            if hole.gap_id not in errand.gaps:
+                continue
+            part = part_after(hole, errand)
+            if part.until < hours_of(hole.missed).end:
+                changes |= self._parts.put(hole.gap_id, part)
+            else:
+                await self._settle(hole, part, errand.kept_from)
+        await self._ctx.append([], changes)
 
     async def _settle(self, hole: Hole, part: Part, kept_from: datetime | None) -> None:
         """Say what became of a gap whose hours have all been exported."""

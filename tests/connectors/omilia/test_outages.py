@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 import trio
 
@@ -130,42 +131,26 @@ def assert_each_record_once(simulator: OmiliaSimulator, it: Whole) -> None:
     assert max(it.published.values()) == 1
 
 
-async def test_an_outage_of_23_hours_ends_with_every_record_once_by_redelivery(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("hours", "healed_by"), [(20, {"redelivery"}), (23, {"redelivery", "backfill"}), (30, {"backfill"})]
+)
+async def test_an_outage_of_our_own_ends_with_every_record_once_and_nobody_is_asked(
+    tmp_path: Path, hours: int, healed_by: set[str]
+) -> None:
     async with open_omilia_simulator(OmiliaOptions(time_scale=SCALE)) as simulator:
-        config = table(simulator)
-        async with open_connector(tmp_path, simulator, config) as it:
-            await it.until_state("live")
-            await talk(simulator)
-            await settled(simulator)
-        await hours_pass(simulator, 22)
-        async with open_connector(tmp_path, simulator, config) as it:
-            await it.until_state("live")
-            await talk(simulator)
-            await settled(simulator)
-            simulator.advance(5 * HOUR)
-            await it.until_healed()
-            assert_each_record_once(simulator, it)
-            assert {(gap["events"], gap["healed_by"]) for gap in it.gaps} == {("recovered", "redelivery")}
-            assert len(it.gaps) == 3
-
-
-async def test_an_outage_of_30_hours_ends_with_every_record_once_and_nobody_is_asked(tmp_path: Path) -> None:
-    async with open_omilia_simulator(OmiliaOptions(time_scale=SCALE)) as simulator:
-        config = table(simulator)
-        async with open_connector(tmp_path, simulator, config) as it:
-            await it.until_state("live")
-            await talk(simulator)
-            await settled(simulator)
-        await hours_pass(simulator, 30)
-        async with open_connector(tmp_path, simulator, config) as it:
-            await it.until_state("live")
-            await talk(simulator)
-            await settled(simulator)
-            simulator.advance(5 * HOUR)
-            await it.until_healed()
-            assert_each_record_once(simulator, it)
-            assert {(gap["events"], gap["healed_by"]) for gap in it.gaps} == {("recovered", "backfill")}
-            assert sum(gap.get("count", 0) for gap in it.gaps) > 0
+        for outage in (hours, 0):
+            async with open_connector(tmp_path, simulator, table(simulator)) as it:
+                await it.until_state("live")
+                await talk(simulator)
+                await settled(simulator)
+                if not outage:
+                    simulator.advance(5 * HOUR)
+                    await it.until_healed()
+                    assert_each_record_once(simulator, it)
+                    assert {(gap["events"], gap["healed_by"]) for gap in it.gaps} == {
+                        ("recovered", healed_by)
+                    }
+            await hours_pass(simulator, outage)
 
 
 async def test_a_network_outage_that_nobody_here_can_see_is_found_by_the_silence(tmp_path: Path) -> None:
