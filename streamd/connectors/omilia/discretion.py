@@ -7,11 +7,12 @@ nothing was said is no secret. What is of another shape than documented is maske
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from streamd.config import PrivacyConfig
-from streamd.connectors.omilia.config import DIALOG_TYPES, OmiliaPrivacy
+from streamd.connectors.omilia.config import AUDIT_TYPES, OmiliaPrivacy
 from streamd.privacy import MASK, Privacy, hashed
 
 Treatment = Callable[[Any], Any]
@@ -24,6 +25,8 @@ _HARMLESS = "None"  # the sensitivity level of an entity that the application de
 _ATTACHED = "incoming_attached_data"
 _UTTERANCE = "nlu.semantic_interpretation[].utterance"
 _INSTANCE = "nlu.semantic_interpretation[].entities[].instances[].value"
+# Anything else before a colon is taken for a part of what somebody said.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _BIOMETRIC = ("vb_enrolment", "vb_verification")
 # What leaves of a record of voice biometrics: where it belongs, and nothing of whose voice it is.
 _STRUCTURE = frozenset(
@@ -50,13 +53,18 @@ class Discretion:
         if self._own is not None:
             record = self._own.apply(record)
         kind = record.get("message_type")
-        if kind in DIALOG_TYPES:
+        if kind in _BIOMETRIC:
+            self._apply_to_voice(record, kind)
+        elif kind not in AUDIT_TYPES:
+            # What nobody documented may hold what a dialog does, under the same names.
             self._apply_to_dialog(record)
-        elif kind in self._treated and kind in _BIOMETRIC:
+        return record
+
+    def _apply_to_voice(self, record: dict[str, Any], kind: str) -> None:
+        if kind in self._treated:
             for name, value in record.items():
                 if name not in _STRUCTURE and value is not None:
                     record[name] = MASK
-        return record
 
     def _treatments(self) -> Iterator[tuple[str, Treatment]]:
         yield "origin_uri", self._number
@@ -163,9 +171,9 @@ class Discretion:
         allowed = False
         for part in text.split(","):
             name, colon, _ = part.partition(":")
-            if colon:
+            if colon and (not kept or _NAME.fullmatch(name)):
                 allowed = _is_allowed(name, self._kvps)
-                kept.append(part if allowed else f"{name}:{MASK}")
+                kept.append(part if allowed else f"{name}:{MASK}" if _NAME.fullmatch(name) else MASK)
             elif allowed:
                 kept.append(part)
             elif not kept:

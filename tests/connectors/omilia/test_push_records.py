@@ -233,6 +233,19 @@ def test_key_value_pairs_leave_only_under_keys_that_are_allowed_wherever_they_st
     assert data(END, OmiliaPrivacy(allow_kvps=["*"]))["events"] == END["events"]
 
 
+def test_what_was_said_before_a_colon_is_no_key() -> None:
+    told = data({**END, "events": "Note:call me, my phone 5551234567: yes,Locale:en"}, OmiliaPrivacy())
+    assert told["events"] == f"Note:{MASK},Locale:{MASK}"
+
+
+def test_a_type_that_nobody_documented_lets_no_more_out_than_a_dialog() -> None:
+    told = json.dumps(
+        data({**START, "message_type": "dialog_transfer", "kvps": END["kvps"]}, OmiliaPrivacy())
+    )
+    assert START["origin_uri"] not in told
+    assert END["kvps"][0]["value"] not in told
+
+
 def test_with_a_key_numbers_are_hashed_and_hashes_hashed_again() -> None:
     told = data(START, OmiliaPrivacy(hash_key=Secret("k")))
     assert len(told["origin_uri"]) == len(told["hashed_origin_uri"]) == 32
