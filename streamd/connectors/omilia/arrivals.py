@@ -69,6 +69,11 @@ class Pushes:
         self.failed_since = self.failed_at = None
         self.failure = ""
 
+    def forget(self, until: datetime) -> None:
+        """Forget the failures, if there was none after `until`."""
+        if self.failed_at is not None and self.failed_at <= until:
+            self.healthy()
+
     def proof(self) -> datetime | None:
         """Give the instant before which all that was handed over is committed, as far as can be known."""
         if self.evidence is None or not self._under_way:

@@ -64,7 +64,7 @@ class PushSession:
         self._pushes.seen(at)
         await link.connected(at, schema_name=self._callback.schema_name)
         link.prove_with(self._pushes.proof)
-        self._pushes.healthy()  # what failed until now is in the link's own gap
+        self._pushes.forget(at)  # what failed until then is in the link's own gap
         herald.assess_nowait()
         with lone_error():
             async with trio.open_nursery() as nursery:
