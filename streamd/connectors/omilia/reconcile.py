@@ -66,7 +66,9 @@ def decide(
     """
 
     def ours(each: Listed) -> bool:
-        return each.path.startswith(own_paths) or each.id in own_ids
+        below = each.path.removeprefix(own_paths)
+        # A connector of the same group may have its paths deeper below.
+        return (below != each.path and "/" not in below) or each.id in own_ids
 
     decisions = [
         _decide(each, [there for there in listed if slot(there.data_type) == slot(kind)], ours, takeover)

@@ -31,8 +31,8 @@ SHARED_SECONDS = 1.0
 
 
 class Subscribed(Struct, frozen=True):
-    """A subscription that is as configured. `created_at`: when it was made just now, by our clock; None: it
-    was there."""
+    """A subscription that is as configured. `created_at`: when it was made just now, or found again after it
+    was missed, by our clock; None: it was there."""
 
     schema_name: str
     created_at: datetime | None
@@ -60,6 +60,7 @@ class Subscriptions:
         self._one_at_a_time = trio.Lock()
         self._seen: tuple[float, Sequence[Listed]] | None = None
         self._conflict_since: dict[str, float] = {}
+        self._seen_wrong: set[str] = set()
         self._shown = {kind: SubscriptionStatus(kind, "unknown") for kind in deliveries}
 
     async def ensure(self, data_type: str) -> Subscribed:
@@ -68,7 +69,10 @@ class Subscriptions:
             decision = await self._decided(data_type)
             match decision.step:
                 case "keep":
-                    return Subscribed(_name_of(decision), None)
+                    # Not seen before this list, it may be what a create without an answer has made only now.
+                    new = data_type in self._seen_wrong
+                    self._seen_wrong.discard(data_type)
+                    return Subscribed(_name_of(decision), self._ctx.clock.now() if new else None)
                 case "leave":
                     raise Rejected(f"{decision.state}: {decision.reason}")
             return await self._create(decision)
@@ -101,6 +105,8 @@ class Subscriptions:
         decisions = self._decisions(self._seen[1])
         for each in decisions:
             self._report(each)
+            if each.step != "keep":
+                self._seen_wrong.add(each.data_type)
             if each.step == "remove":
                 await self._remove(each)
         return next(each for each in decisions if each.data_type == data_type)
@@ -146,6 +152,7 @@ class Subscriptions:
         at = self._ctx.clock.now()
         await self._ctx.append([], self._own.put(kind, Own(identifier, generation)))
         self._conflict_since.pop(kind, None)
+        self._seen_wrong.discard(kind)
         name = delivery.schema_name(generation)
         self._show(kind, "active")
         self._ctx.counters.count("subscriptions_created")

@@ -16,6 +16,7 @@ from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.delivery import Delivery, deliveries, own_paths, parse_schema_name
 from streamd.connectors.omilia.reconcile import Decision, Listed, decide
+from streamd.connectors.omilia.rest import Exports
 from streamd.connectors.omilia.subscriptions import Subscriptions
 from streamd.errors import RateLimited, Rejected, Transient
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, open_omilia_simulator
@@ -106,6 +107,12 @@ def test_what_is_ours_and_no_longer_configured_is_removed_and_nothing_else() -> 
     assert [(each.step, each.delete) for each in found] == [("keep", ()), ("remove", ("2",))]
 
 
+def test_what_delivers_deeper_below_is_another_connectors() -> None:
+    there = listed(path=f"{OURS}other/dialog_start", kind="dialog_start")
+    found = decide({"dialog_end": WANTED}, [there], own_paths=OURS, own_ids=(), takeover=False)
+    assert [each.step for each in found] == ["create"]
+
+
 def test_audit_has_one_slot_however_it_is_spelt() -> None:
     audit = Delivery("audit", f"{OURS}audit", "https://in.example.net/t", "id", Secret("s"), None, {})
     there = listed(audit.schema_name(1), audit.path, kind="audit_events")
@@ -118,8 +125,11 @@ def test_audit_has_one_slot_however_it_is_spelt() -> None:
 class Bench:
     """The subscriptions of a connector whose callbacks nobody calls."""
 
-    def __init__(self, simulator: OmiliaSimulator, running: Running, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, simulator: OmiliaSimulator, running: Running, exports: Exports, subscriptions: Subscriptions
+    ) -> None:
         self.simulator = simulator
+        self.exports = exports
         self.running = running
         self.subscriptions = subscriptions
 
@@ -155,7 +165,10 @@ async def open_subscriptions(
     ):
         wanted = deliveries(config, url)
         yield Bench(
-            simulator, running, Subscriptions(running.runtime, exports, wanted, own_paths(config, url))
+            simulator,
+            running,
+            exports,
+            Subscriptions(running.runtime, exports, wanted, own_paths(config, url)),
         )
 
 
@@ -180,6 +193,27 @@ async def test_all_types_are_created_once_and_then_only_looked_at(tmp_path: Path
         delivery = it.simulator.subscriptions[0].delivery
         assert delivery.path == url("/omilia/acme_prod/dialog_start")
         assert delivery.custom_headers == {"x-streamd-generation": "g1"}
+
+
+async def test_what_was_missed_and_is_there_again_delivers_since_it_was_found(tmp_path: Path) -> None:
+    async with bench(tmp_path, "create-500=1") as it:
+        real, lists = it.exports.subscriptions, 0
+
+        async def broken_after_the_create() -> list[Listed]:
+            nonlocal lists
+            lists += 1
+            if lists == 2:
+                raise Transient("no list")
+            return await real()
+
+        it.exports.subscriptions = broken_after_the_create  # type: ignore[method-assign]
+        with pytest.raises(Transient, match="no list"):
+            await it.subscriptions.ensure("dialog_end")
+        before = it.simulator.now()
+        created_at = (await it.subscriptions.ensure("dialog_end")).created_at
+        assert created_at is not None
+        assert created_at >= before
+        assert (await it.subscriptions.ensure("dialog_end")).created_at is None
 
 
 async def test_what_was_created_now_says_when_and_what_was_there_does_not(tmp_path: Path) -> None:
