@@ -55,6 +55,7 @@ class Exporter:
         self._one = trio.Lock()
         self._spoilt = 0
         self._polls = 0
+        self._undelivered_since: float | None = None
 
     async def run(self, errand: Errand, progress: Progress = lambda done, words: None) -> Errand:
         """Carry out an errand, from where the ledger has it, and give it as it is in the end.
@@ -121,6 +122,7 @@ class Exporter:
 
     async def _began(self, errand: Errand, job: str, attempt: int) -> Errand:
         self._polls = self._spoilt = 0
+        self._undelivered_since = None
         return await self._move(errand, job=job, attempt=attempt, submitted_at=self._ctx.clock.now())
 
     async def _poll(self, errand: Errand, identifier: str) -> Errand:
@@ -158,11 +160,15 @@ class Exporter:
 
     async def _take_page(self, errand: Errand, job: str) -> Errand:
         """Fetch a page, verify it, and publish what is missing of it."""
+        delivered = False
         try:
             answer = await self._exports.fetch_zip(job, errand.page, PAGE_SIZE, self._file)
+            delivered = True
             errand = replace(errand, pages=max(errand.pages or 0, _pages_told(answer.headers)))
             taken = await self._take_zip(errand, answer.path)
         except Transient:
+            if not delivered and not self._overdue():
+                raise  # a pace, a gateway, a network: no word of what the page holds
             self._spoilt += 1
             if self._spoilt < TRIES:
                 raise
@@ -172,8 +178,15 @@ class Exporter:
             taken = await self._move(await self._leave_out(errand, bad), page=errand.page + 1)
         finally:
             self._file.unlink(missing_ok=True)
-        self._spoilt = 0
+        self._spoilt, self._undelivered_since = 0, None
         return taken
+
+    def _overdue(self) -> bool:
+        """Tell whether the page was not delivered for as long as an export may take."""
+        now = self._ctx.clock.monotonic()
+        if self._undelivered_since is None:
+            self._undelivered_since = now
+        return now - self._undelivered_since > self._ctx.config.export.deadline_seconds
 
     async def _take_zip(self, errand: Errand, path: Path) -> Errand:
         try:

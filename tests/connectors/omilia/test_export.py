@@ -16,8 +16,8 @@ from streamd.connectors.omilia import rest
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.config import ExportConfig
 from streamd.connectors.omilia.errand import Errand
-from streamd.connectors.omilia.export import MOST_EXPORTS, Exporter
-from streamd.errors import Rejected
+from streamd.connectors.omilia.export import MOST_EXPORTS, TRIES, Exporter
+from streamd.errors import Rejected, Transient
 from streamd.pull.windows import Window, floor_hour, slices
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, open_omilia_simulator
 from tests.connectors.omilia.managing import PlatformClock, config_for, open_context, open_records
@@ -302,3 +302,23 @@ async def test_two_errands_never_run_at_once(tmp_path: Path) -> None:
         nursery.start_soon(it.exporter.run, it.errand(name="two"))
         await it.running.until(lambda: len(it.simulator.jobs) == 2)
         assert not it.running.tally["rest_errors"]
+
+
+async def test_a_page_that_is_not_delivered_for_a_while_costs_no_export_and_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tries = rest.Exports.fetch_zip, 0
+
+    async def late(exports: rest.Exports, *what: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries <= TRIES * MOST_EXPORTS:
+            raise Transient("data: 503")
+        return await real(exports, *what)
+
+    monkeypatch.setattr(rest.Exports, "fetch_zip", late)
+    async with bench(tmp_path) as it:
+        errand = it.errand()
+        done = await it.exporter.run(errand)
+        assert (done.unread, done.total) == (0, it.due(errand.rest[0]))
+        assert len(it.simulator.jobs) == 1
