@@ -53,6 +53,8 @@ async def records_of(archive: Archive, member: Member, limits: Limits) -> AsyncG
     rest = form.rest()
     if rest:
         yield rest
+    if gunzip is not None:
+        gunzip.close()
 
 
 class _Form:
@@ -98,8 +100,8 @@ class _Whole(_Form):
         whole = b"".join(self._parts).removeprefix(_BOM)
         try:
             return [bytes(each) for each in _list.decode(whole)]
-        except _UNREADABLE:
-            return [whole]
+        except _UNREADABLE as error:
+            raise BadRecord("an array that cannot be read", whole, f"export file {self.name}") from error
 
 
 class _ByLine(_Form):
@@ -148,6 +150,7 @@ class _Gunzip:
         self._name = name
         self._room = most
         self._inflate = zlib.decompressobj(wbits=31)
+        self._within = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -160,7 +163,13 @@ class _Gunzip:
                 raise BadRecord("gzip inflates beyond the limit", b"", f"export file {self._name}")
             if part:
                 yield part
+            self._within = not self._inflate.eof
             data = self._inflate.unconsumed_tail
             if self._inflate.eof:
                 data = self._inflate.unused_data  # another gzip member follows
                 self._inflate = zlib.decompressobj(wbits=31)
+
+    def close(self) -> None:
+        """Raise BadRecord when the file has ended within its gzip."""
+        if self._within:
+            raise BadRecord("a gzip file that is cut short", b"", f"export file {self._name}")

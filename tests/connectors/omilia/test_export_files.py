@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -60,8 +61,16 @@ async def test_each_form_gives_its_records(tmp_path: Path, content: bytes, recor
 
 async def test_what_is_no_json_comes_as_it_is_and_costs_no_other(tmp_path: Path) -> None:
     assert await read(tmp_path, b"\n".join([LINES[0], b"\xff{", LINES[1]])) == [LINES[0], b"\xff{", LINES[1]]
-    assert await read(tmp_path, b"[1, 2") == [b"[1, 2"]
     assert await read(tmp_path, b"{\n\xff\n}") == [b"{", b"\xff", b"}"]
+
+
+async def test_a_file_that_is_cut_short_is_bad_and_never_a_shorter_one(tmp_path: Path) -> None:
+    with pytest.raises(BadRecord, match="array"):
+        await read(tmp_path, b"[1, 2")
+    flushed = zlib.compressobj(wbits=31)
+    cut = flushed.compress(b"\n".join(LINES) + b"\n") + flushed.flush(zlib.Z_FULL_FLUSH)
+    with pytest.raises(BadRecord, match="cut short"):
+        await read(tmp_path, cut)
 
 
 async def test_of_a_line_that_is_too_long_the_beginning_comes_and_the_next_one_whole(tmp_path: Path) -> None:
