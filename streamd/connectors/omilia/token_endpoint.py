@@ -86,6 +86,9 @@ class TokenEndpoint:
         wait = self._attempts.wait(request.peer)
         if wait:
             self._count("limited")
+            # Whoever failed before may share its address with Omilia, behind one proxy.
+            if self._is_ours(request):
+                self._refused("a token request was answered 429")
             return busy(HTTPStatus.TOO_MANY_REQUESTS, wait)
         try:
             scope = self._checked(request)
@@ -167,6 +170,12 @@ class TokenEndpoint:
         given = client[1].encode(errors="surrogatepass")
         secrets = [hmac.compare_digest(given, each) for each in self._secrets]
         return name & any(secrets)
+
+    def _is_ours(self, request: Request) -> bool:
+        try:
+            return self._is_right(self._client(request, self._fields(request)))
+        except OauthError:
+            return False
 
     def _scope(self, asked: str | None) -> str | None:
         """Grant what is asked for, or all that is configured; what is not configured is refused."""

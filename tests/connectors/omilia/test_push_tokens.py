@@ -136,6 +136,15 @@ async def test_who_fails_too_often_is_not_listened_to_for_a_while(
         assert (await pushed.ask_token()).status_code == 200
 
 
+async def test_a_right_client_that_is_not_listened_to_is_a_declared_failure(system: Any) -> None:
+    async with system() as pushed:
+        for _ in range(token_endpoint.MOST_FAILURES):
+            await pushed.ask_token("wrong", client_id="a stranger behind the same proxy")
+        assert pushed.gaps() == []
+        assert (await pushed.ask_token()).status_code == 429
+        await pushed.until(lambda: [gap["cause"] for gap in pushed.gaps()] == ["push_failed"])
+
+
 async def test_json_is_refused_where_bodies_are_strict(system: Any) -> None:
     content = json.dumps(
         {"grant_type": "client_credentials", "client_id": "omilia-acme", "client_secret": SECRET}
