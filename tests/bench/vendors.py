@@ -45,9 +45,9 @@ class VendorDaemon:
         )
 
     def status(self) -> dict[str, Any]:
-        """Give what the daemon says of its connector."""
+        """Give what the daemon says of its connector; nothing while it does not know it yet."""
         status: dict[str, Any] = self._client.get("http://streamd/status").raise_for_status().json()
-        connector: dict[str, Any] = status["connectors"][NAME]
+        connector: dict[str, Any] = status["connectors"].get(NAME, {})
         return connector
 
     def resident_mib(self) -> float:
@@ -86,7 +86,7 @@ class VendorDaemon:
         raise TimeoutError(f"not within {seconds} s that {what}: {reason}\n{self._daemon.tail()}")
 
     def wait_until_live(self) -> None:
-        self.wait("the connector is live", lambda: self.status()["state"] == "live")
+        self.wait("the connector is live", lambda: self.status().get("state") == "live")
 
     def wait_until_published(self, records: int, seconds: float = 60) -> Moment:
         """Return when so many records are on Kafka; the CPU of waiting for them is in the moment's."""
