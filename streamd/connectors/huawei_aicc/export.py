@@ -66,6 +66,8 @@ class Exporter:
         assert zone is not None
         assert row_zone is not None
         self._ctx = ctx
+        self.judging = trio.Lock()
+        """Held by whoever looks something up in the seen set and commits what follows from it."""
         self._cc = cc
         self._jobs = jobs
         self._directory = directory
@@ -193,7 +195,7 @@ class Exporter:
         export = Export(path, job.name, job.asked_at, "live" if job.newest else "backfill")
         changes = {**final(job), **self._jobs.removal(kind)}
         try:
-            figures = await Intake(self._ctx, self._normaliser, export).run(
+            figures = await Intake(self._ctx, self._normaliser, export, self.judging).run(
                 self._ctx.config.max_inflated_bytes, changes
             )
         except BadRecord as bad:

@@ -50,10 +50,14 @@ class Export(Struct, frozen=True):
 
 
 class Intake:
-    """Takes one export in. Appends are bounded, and `final` changes stand in the last one alone."""
+    """Takes one export in. Appends are bounded, and `final` changes stand in the last one alone.
 
-    def __init__(self, ctx: Context[Any], normaliser: Normaliser, export: Export) -> None:
+    `judging` is the connector's: what was seen is looked up and committed with no other export between.
+    """
+
+    def __init__(self, ctx: Context[Any], normaliser: Normaliser, export: Export, judging: trio.Lock) -> None:
         self._ctx = ctx
+        self._judging = judging
         self._normaliser = normaliser
         self._export = export
         self._figures = Figures()
@@ -91,25 +95,27 @@ class Intake:
     async def _bury(self, bad: Sequence[BadRecord]) -> None:
         """Dead-letter what cannot be understood; each once, however often it is exported."""
         for at in range(0, len(bad), BATCH_ROWS):
-            seen = self._seen()
-            letters = [
-                self._ctx.dead_letter(each) for each in bad[at : at + BATCH_ROWS] if seen.is_news(each)
-            ]
-            self._figures.unreadable += len(letters)
-            if letters:
-                await self._ctx.append(letters, seen.changes)
+            async with self._judging:
+                seen = self._seen()
+                letters = [
+                    self._ctx.dead_letter(each) for each in bad[at : at + BATCH_ROWS] if seen.is_news(each)
+                ]
+                self._figures.unreadable += len(letters)
+                if letters:
+                    await self._ctx.append(letters, seen.changes)
 
     async def _publish(self, sorter: Sorter, final: Changes) -> None:
         batches = sorter.batches(BATCH_ROWS)
         facts = await trio.to_thread.run_sync(self._understand, batches)
         while facts:
             following = await trio.to_thread.run_sync(self._understand, batches)
-            items, changes = self._judge(facts)
-            if not following:
-                await self._ctx.append(items, {**changes, **final})
-                return
-            if items:
-                await self._ctx.append(items, changes)
+            async with self._judging:
+                items, changes = self._judge(facts)
+                if not following:
+                    await self._ctx.append(items, {**changes, **final})
+                    return
+                if items:
+                    await self._ctx.append(items, changes)
             facts = following
         await self._ctx.append([], final)
 

@@ -160,11 +160,12 @@ class Walk:
         reach = timedelta(seconds=config.lookback_seconds)
         keep = reach + max(_KEPT, timedelta(seconds=config.deep.lookback_seconds))
         for _ in range(_SLICES_EACH):
-            entries = self._ctx.states(seen.slice_prefix(self._slice))
-            self._slice += 1
-            stale = seen.stale(entries, self._ctx.clock.now(), keep)
-            if stale:
-                await self._ctx.append([], dict.fromkeys(stale))
+            async with self._exporter.judging:
+                entries = self._ctx.states(seen.slice_prefix(self._slice))
+                self._slice += 1
+                stale = seen.stale(entries, self._ctx.clock.now(), keep)
+                if stale:
+                    await self._ctx.append([], dict.fromkeys(stale))
 
     # -- the re-reading
 

@@ -45,10 +45,10 @@ def config_of(url: str = "http://127.0.0.1:1") -> HuaweiConfig:
     )
 
 
-async def take_in(path: Path, context: ProbeContext) -> None:
+async def take_in(path: Path, context: ProbeContext, judging: trio.Lock | None = None) -> None:
     normaliser = Normaliser(ZoneInfo("Asia/Shanghai"), Privacy(PrivacyConfig()), "TESTAK0001")
     export = Export(path, "a.zip", datetime(2024, 5, 1, tzinfo=UTC), "live")
-    await Intake(context, normaliser, export).run(1 << 24, {"final": b"1"})
+    await Intake(context, normaliser, export, judging or trio.Lock()).run(1 << 24, {"final": b"1"})
 
 
 def taken(content: bytes) -> tuple[bool, ProbeContext]:
@@ -72,6 +72,26 @@ def zipped(members: list[tuple[str, list[bytes]]]) -> bytes:
                 archive.writestr(name, b"\n".join(lines))
         file.seek(0)
         return file.read()
+
+
+class SlowContext(ProbeContext):
+    """Whose commits take a while, as on a disk."""
+
+    async def append(self, *arguments: Any, **keys: Any) -> None:
+        await trio.sleep(0.02)
+        await super().append(*arguments, **keys)
+
+
+async def test_two_exports_of_the_same_rows_at_once_publish_each_row_once(tmp_path: Path) -> None:
+    context, judging = SlowContext("aicc", config_of()), trio.Lock()
+    async with trio.open_nursery() as nursery:
+        for name in ("live.zip", "deep.zip"):
+            (tmp_path / name).write_bytes(zipped([("1_call.csv", [CDR_LINE, b"short,row"])]))
+            nursery.start_soon(take_in, tmp_path / name, context, judging)
+    ids = [each.id for each in context.items if each.stream != DEAD_LETTER]
+    assert ids
+    assert len(ids) == len(set(ids))
+    assert len(context.items) == len(ids) + 1  # and one dead letter
 
 
 @settings(max_examples=60, deadline=None)
