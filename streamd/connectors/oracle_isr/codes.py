@@ -33,10 +33,10 @@ _ACTIONS: Mapping[int, Action] = {
     **dict.fromkeys((*range(3, 10), 14, 18, 27), Action.GIVE_UP),
     **dict.fromkeys((10, 15, 20), Action.RETRY),
     **dict.fromkeys((11, 23, 24, 25), Action.LATER),
-    # Conflicts of recording control, which a reader does not ask for.
-    **dict.fromkeys((12, 13, 21, 22), Action.NOTHING_FOUND),
+    # Of recording control and routes, which a reader does not ask for: never the answer that nothing was
+    # found, for a window would be passed that was not read.
+    **dict.fromkeys((12, 13, 17, 21, 22), Action.LATER),
     16: Action.SUSPECT_TOKEN,
-    17: Action.NOTHING_FOUND,
     19: Action.NOTHING_FOUND,
     26: Action.NOTHING_FOUND,
 }

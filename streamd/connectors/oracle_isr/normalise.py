@@ -117,12 +117,18 @@ class Normaliser:
         )
 
 
+def _sorted_json(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
 def _leaves(value: Any) -> Any:
-    """Give a tree with every leaf as XML would write it."""
+    """Give a tree with every leaf as XML would write it, and tables in lists in any order as in one: FACE
+    promises none."""
     if isinstance(value, dict):
         return {name: _leaves(each) for name, each in value.items() if name not in _VOLATILE}
     if isinstance(value, list):
-        return [_leaves(each) for each in value]
+        leaves = [_leaves(each) for each in value]
+        return sorted(leaves, key=_sorted_json) if any(isinstance(each, dict) for each in leaves) else leaves
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else str(value)

@@ -30,6 +30,8 @@ ITEMS: Mapping[str, str] = {
     "supplementalFiles": "supplementalFile",
 }
 DEEPEST = 64
+_LEAST, _MOST = -(2**63), 2**63 - 1  # of a number that can be published as one
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _CURLY, _STRAIGHT = "\u201d", '"'
@@ -100,7 +102,9 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise ProtocolViolation("a reply that is nested too deeply")
     if isinstance(value, str):
-        return value.strip() or None
+        return _writable(value).strip() or None
+    if isinstance(value, int | float) and not _LEAST <= value <= _MOST:
+        return str(value)  # NaN is refused before
     if name in ITEMS and isinstance(value, dict | list):
         items = [plain(_unwrapped(each, ITEMS[name]), "", depth + 1) for each in _items(value, ITEMS[name])]
         kept = [each for each in items if each is not None]
@@ -108,9 +112,14 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     if isinstance(value, list):
         return [found for each in value if (found := plain(each, "", depth + 1)) is not None] or None
     if isinstance(value, dict):
-        inside = ((key, plain(each, key, depth + 1)) for key, each in value.items())
+        inside = ((_writable(key), plain(each, key, depth + 1)) for key, each in value.items())
         return {key: each for key, each in inside if each is not None} or None
     return value
+
+
+def _writable(text: str) -> str:
+    """Give text that UTF-8 has: JSON may spell half of a character (a lone surrogate)."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _items(value: dict[str, Any] | list[Any], item: str) -> list[Any]:
@@ -152,13 +161,19 @@ class _Builder:
 
     def end(self, tag: str) -> None:
         name, children, texts = self._open.pop()
-        self._open[-1][1].append((name, _element(name, children, "".join(texts).strip())))
+        self._open[-1][1].append((name, _element(name, children, _trimmed("".join(texts)))))
 
     def doctype(self, *declared: Any) -> None:
         raise ProtocolViolation("a reply with a DTD")
 
     def close(self) -> list[tuple[str, Any]]:
         return self._open[0][1]
+
+
+def _trimmed(text: str) -> str:
+    """Take blanks off the ends, and line breaks out of a time (Oracle's own sample has one there)."""
+    folded = " ".join(text.split())
+    return folded if _TIME.fullmatch(folded) else text.strip()
 
 
 def _element(name: str, children: list[tuple[str, Any]], text: str) -> Any:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?")
 SECOND = timedelta(seconds=1)
+_FIRST_YEAR, _LAST_YEAR = 1990, 2100  # of a recording: elsewhere a clock was not set, and sums overflow
 
 
 class Zone:
@@ -23,7 +24,7 @@ class Zone:
         In the hour that autumn has twice it is the later instant, unless that is after `latest`.
         """
         found = _TIME.fullmatch(text)
-        if found is None:
+        if found is None or not _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR:
             return None
         micros = (found[3] or "").ljust(6, "0")[:6]
         try:

@@ -34,9 +34,8 @@ TABLE = [
     *((code, Action.GIVE_UP) for code in (3, 4, 5, 6, 7, 8, 9, 14, 18, 27)),
     *((code, Action.RETRY) for code in (10, 15, 20)),
     (11, Action.LATER),
-    *((code, Action.NOTHING_FOUND) for code in (12, 13, 21, 22)),
+    *((code, Action.LATER) for code in (12, 13, 17, 21, 22)),
     (16, Action.SUSPECT_TOKEN),
-    (17, Action.NOTHING_FOUND),
     *((code, Action.NOTHING_FOUND) for code in (19, 26)),
     *((code, Action.LATER) for code in (23, 24, 25)),
     (4711, Action.SUSPECT_TOKEN),
@@ -280,3 +279,8 @@ def test_of_too_many_the_oldest_are_forgotten() -> None:
     assert len(found) == MOST
     assert "9" not in found
     assert "10" in found
+
+
+@pytest.mark.parametrize("year", ["0001", "1969", "2101", "9999"])
+def test_a_time_that_no_recording_can_have_is_none(year: str) -> None:
+    assert Zone("UTC").read(f"{year}-12-31 23:59:59", datetime(2026, 1, 1, tzinfo=UTC)) is None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from streamd.connectors.oracle_isr.entities import Recording
 from streamd.connectors.oracle_isr.normalise import Normaliser, digest, link_name
+from streamd.connectors.oracle_isr.tree import read_tree
 from streamd.connectors.oracle_isr.wire import Reply, Shape, read_reply, recording_id
 from streamd.connectors.oracle_isr.zone import Zone
 from streamd.errors import ProtocolViolation
@@ -316,3 +317,21 @@ def test_any_json_in_an_envelope_gives_events_that_can_be_written(inner: dict[st
         event = MAKE.ended(tree, data, link, NOW, "live")
         assert msgspec.json.decode(msgspec.json.encode(event.data), type=dict) is not None
         assert digest(tree) == digest(tree)
+
+
+def test_what_json_can_spell_and_nobody_can_publish_is_text() -> None:
+    body = rb'{"result":{"half\ud800":"\ud800x","great":99999999999999999999,"endless":1e999,"small":-5}}'
+    _, tree = read_tree(body)
+    assert tree == {"half?": "?x", "great": "99999999999999999999", "endless": "inf", "small": -5}
+    msgspec.json.encode(tree)
+
+
+def test_a_line_break_inside_a_time_of_xml_is_a_blank() -> None:
+    body = b"<r><start>2020-12-17\n      05:10:26.9</start><note>two\n lines</note></r>"
+    assert read_tree(body) == ("r", {"start": "2020-12-17 05:10:26.9", "note": "two\n lines"})
+
+
+def test_the_order_of_a_recording_s_parts_is_no_content() -> None:
+    parts = [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]
+    assert digest({"customDataSets": parts}) == digest({"customDataSets": parts[::-1]})
+    assert digest({"dtmfDigits": ["1", "2"]}) != digest({"dtmfDigits": ["2", "1"]})
