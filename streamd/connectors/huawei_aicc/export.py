@@ -24,7 +24,13 @@ from streamd.privacy import Privacy
 
 NOWHERE = "https://streamd.invalid/"
 """callBackURL where no callback is wanted: the field is mandatory, and this name leads nowhere (RFC 2606)."""
-_PULLED_BACK = (timedelta(0), timedelta(minutes=15), timedelta(hours=1))
+_PULLED_BACK = (
+    timedelta(0),
+    timedelta(seconds=5),  # the race of a second at the end
+    timedelta(minutes=1),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+)
 _BROKEN_ZIPS = 3  # of one file, before it is exported again
 _NEIGHBOURS_EACH = 4  # polls: the days beside the likeliest are tried
 
