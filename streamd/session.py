@@ -107,17 +107,19 @@ async def _wait_refused(
     error: Rejected, wait: float, session: Session, link: SessionLink, runtime: Runtime
 ) -> bool:
     """Wait slowly, so that no account is locked; tell whether an operator's nudge ended it."""
+    nudges = runtime.nudge.given
     if not link.is_in("refused"):
         runtime.log.error("link_refused", session=session.name, reason=error.reason, retry_seconds=wait)
     await link.refused(error.reason)
-    return await runtime.nudge.wait(wait)
+    return await runtime.nudge.wait(wait, nudges)
 
 
 async def _wait_lost(
     error: Transient, wait: float, session: Session, link: SessionLink, runtime: Runtime
 ) -> None:
     """Wait before the next try, or until an operator's nudge: one line in the log at the loss."""
+    nudges = runtime.nudge.given
     if not link.is_in("lost", "refused", "parked"):
         runtime.log.warning("link_lost", session=session.name, reason=error.reason)
     await link.lost(error.reason)
-    await runtime.nudge.wait(wait)
+    await runtime.nudge.wait(wait, nudges)

@@ -29,14 +29,19 @@ class Nudge:
     """A wait that an operator can end: SIGHUP and `streamd restart` nudge what is refused or parked."""
 
     def __init__(self) -> None:
+        self.given = 0
+        """How many there were so far: one that comes before its wait has begun is not lost (`since`)."""
         self._lot = trio.lowlevel.ParkingLot()
 
     def give(self) -> None:
         """End every wait now."""
+        self.given += 1
         self._lot.unpark_all()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait that long at most; tell whether a nudge ended it."""
+    async def wait(self, seconds: float, since: int) -> bool:
+        """Wait that long at most; tell whether a nudge ended it, or had been given after `since`."""
+        if self.given != since:
+            return True
         with trio.move_on_after(seconds):
             await self._lot.park()
             return True
@@ -69,17 +74,17 @@ async def supervise(
     while True:
         began = clock.monotonic()
         error = await _crash_of(run)
-        now = clock.monotonic()
+        now, nudges = clock.monotonic(), nudge.given
         if now - began > WITHIN_SECONDS:
             wait, probing = _FIRST_WAIT, False
         crashes.append(now)
         if probing or (len(crashes) > RESTARTS and now - crashes[0] < WITHIN_SECONDS):
             probing = True
             await parked(error)
-            await nudge.wait(PROBE_SECONDS)
+            await nudge.wait(PROBE_SECONDS, nudges)
         else:
             await crashed(error)
-            await nudge.wait(wait)
+            await nudge.wait(wait, nudges)
             wait = min(wait * 2, _LONGEST_WAIT)
 
 

@@ -169,3 +169,12 @@ def test_of_several_errors_a_bug_is_told_before_what_was_expected() -> None:
     assert leaf(bug) is bug
     assert leaf(ExceptionGroup("", [bug, ExceptionGroup("", [expected])])) is bug
     assert leaf(ExceptionGroup("", [Transient("y"), expected])) is expected
+
+
+async def test_a_nudge_given_before_a_wait_has_begun_is_not_lost() -> None:
+    nudge = Nudge()
+    since = nudge.given
+    nudge.give()
+    with trio.fail_after(1):
+        assert await nudge.wait(900, since)
+    assert not await nudge.wait(0.01, nudge.given)
