@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,8 @@ NOT_REAL = 4  # exit code: a real Kafka is required and was not used
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[CHOICE] = choose()
+    # A shell's background job ignores SIGINT, and so would every daemon that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
