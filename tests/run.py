@@ -19,8 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = (["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"])
-# Two files at a time, for most tests wait: for a broker, a timeout, a daemon. In the order of their names: the
-# longest files have few tests, and would all come last.
+# Two files at a time, for most tests wait: for a broker, a timeout, a daemon. In the order of their names:
+# the longest files have few tests, and would all come last.
 TESTS = ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
