@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from streamd.derived import topic_specs
 from streamd.registry import all_types
 from streamd.simulators import DemoSource
 from streamd.simulators.kafka import open_embedded_kafka
+from streamd.simulators.tables import free_port, ingress_table
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 40.0
@@ -37,10 +37,6 @@ partitions = 3
 [spool]
 directory = "{directory}/state"
 
-[ingress]
-listen = "127.0.0.1:{port}"
-public_url = "http://127.0.0.1:{port}"
-
 [admin]
 listen = "127.0.0.1:0"
 
@@ -52,7 +48,7 @@ async def run(seconds: float, rate: float) -> bool:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="streamd-demo-") as directory, open_embedded_kafka() as kafka:
         async with AsyncExitStack() as stack:
-            port = _free_port()
+            port = free_port("127.0.0.1")
             sources = [await stack.enter_async_context(open_demo(rate, port)) for open_demo in _vendors()]
             config = _configure(Path(directory), kafka.bootstrap_servers, port, sources)
             topics = {spec.name: spec.partitions for spec in topic_specs(load(config).config).values()}
@@ -69,20 +65,14 @@ async def run(seconds: float, rate: float) -> bool:
             return _conclude(console, reader, sources, log)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _vendors() -> list[Callable[[float, int], Any]]:
     return [importlib.import_module(f"streamd.simulators.{name}.demo").open_demo for name in all_types()]
 
 
 def _configure(directory: Path, bootstrap: list[str], port: int, sources: list[DemoSource]) -> Path:
     config = directory / "streamd.toml"
-    tables = "\n".join(source.table for source in sources)
-    config.write_text(_CONFIG.format(bootstrap=bootstrap, directory=directory, port=port, tables=tables))
+    tables = "\n".join([ingress_table(f"127.0.0.1:{port}"), *(source.table for source in sources)])
+    config.write_text(_CONFIG.format(bootstrap=bootstrap, directory=directory, tables=tables))
     return config
 
 

@@ -10,13 +10,11 @@ members are the arguments of the command: `faults {"faults": [...]}`, `rate {"ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from streamd.errors import ConfigError
-from streamd.simulators.http import Request, Response, ok
+from streamd.simulators.http import Request, Response
 from streamd.simulators.huawei_aicc import commands
 from streamd.simulators.huawei_aicc.bulk import Bulk
 from streamd.simulators.huawei_aicc.calls import Call
@@ -24,12 +22,7 @@ from streamd.simulators.huawei_aicc.jobs import describe
 from streamd.simulators.huawei_aicc.records import Identity
 from streamd.simulators.huawei_aicc.service import Service
 from streamd.simulators.huawei_aicc.zips import row_zone
-
-_REFUSED = (
-    *(ConfigError, msgspec.DecodeError, UnicodeDecodeError, RecursionError),
-    *(AttributeError, LookupError, TypeError, ValueError),
-)
-_LIMIT = "10000"
+from streamd.simulators.steering import Act, page, respond
 
 
 class Control:
@@ -37,33 +30,23 @@ class Control:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._acts = {name: partial(self._carry_out, act) for name, act in _COMMANDS.items()}
 
     def respond(self, request: Request) -> Response:
         """Answer `request`; a command that cannot be carried out is a 400 that says why."""
-        command = request.path.removeprefix("/_simulator/")
-        try:
-            found = self._carry_out(request, command)
-        except _REFUSED as error:
-            return ok({"error": f"{type(error).__name__}: {error}"}, 400)
-        return Response(404) if found is None else ok(found)
+        return respond(request, self._show, self._acts)
 
-    def _carry_out(self, request: Request, command: str) -> dict[str, Any] | None:
-        if request.method == "GET":
-            return self._show(command, request)
-        act = _COMMANDS.get(command)
-        if act is None:
-            return None
-        result = act(self._service, **msgspec.json.decode(request.body or b"{}"))
-        return {"result": _plain(self._service, result)}
+    def _carry_out(self, act: Act, /, **asked: Any) -> Any:
+        return _plain(self._service, act(self._service, **asked))
 
     def _show(self, command: str, request: Request) -> dict[str, Any] | None:
         service = self._service
         match command:
             case "calls":
-                part, following = _part(service.made, request)
+                part, following = page(service.made, request)
                 return {"entries": _plain(service, part), "next": following}
             case "exports" | "callbacks":
-                part, following = _part(getattr(service.log, command), request)
+                part, following = page(getattr(service.log, command), request)
                 return {"entries": part, "next": following}
             case "requests":
                 return {"requests": list(service.log.requests)}
@@ -90,12 +73,6 @@ class Control:
             "exports": len(service.log.exports),
             "settled": service.is_settled,
         }
-
-
-def _part(entries: Sequence[Any], request: Request) -> tuple[Sequence[Any], int]:
-    since, limit = int(request.query.get("since", "0")), int(request.query.get("limit", _LIMIT))
-    part = entries[since : since + limit]
-    return part, since + len(part)
 
 
 def _listed(rows: Mapping[Identity, Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,6 +21,7 @@ from streamd.simulators.huawei_aicc.records import Identity, Row
 from streamd.simulators.huawei_aicc.server import handler
 from streamd.simulators.huawei_aicc.service import Service
 from streamd.simulators.huawei_aicc.times import to_utc
+from streamd.simulators.tables import free_port, ingress_table, table
 
 
 class HuaweiSimulator:
@@ -169,17 +169,11 @@ class HuaweiSimulator:
             "row_zone": '"UTC"' if utc else f'"{options.time_zone}"',
             **more,
         }
-        return _table(f"connectors.{name}", keys)
+        return table(f"connectors.{name}", keys)
 
     def ingress_table(self, **more: str) -> str:
         """Return the TOML table that lets streamd listen where callbacks are meant to go; `more` as above."""
-        address = f"{self.options.host}:{self.ingress_port}"
-        scheme = "https" if "tls" in more else "http"
-        return _table("ingress", {"listen": f'"{address}"', "public_url": f'"{scheme}://{address}"', **more})
-
-
-def _table(name: str, keys: Mapping[str, str]) -> str:
-    return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+        return ingress_table(f"{self.options.host}:{self.ingress_port}", **more)
 
 
 @asynccontextmanager
@@ -190,7 +184,7 @@ async def open_huawei_simulator(options: HuaweiOptions | None = None) -> AsyncIt
     """
     options = options or HuaweiOptions()
     service = Service(options)
-    service.ingress_port = options.ingress_port or _free_port(options.host)
+    service.ingress_port = options.ingress_port or free_port(options.host)
     async with trio.open_nursery() as nursery:
         service.nursery = nursery
         serve = partial(trio.serve_tcp, handler(service), options.port, host=options.host)
@@ -202,10 +196,3 @@ async def open_huawei_simulator(options: HuaweiOptions | None = None) -> AsyncIt
         nursery.start_soon(Feed(service).run)
         yield HuaweiSimulator(service)
         nursery.cancel_scope.cancel()
-
-
-def _free_port(host: str) -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server((host, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,19 +11,14 @@ N}`, `call {"children", "end_type"}`, `audit {}`, `voices {}`, `history {"hours"
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from streamd.errors import ConfigError
-from streamd.simulators.http import Request, Response, ok
+from streamd.simulators.http import Request, Response
 from streamd.simulators.omilia import commands
 from streamd.simulators.omilia.records import Record
 from streamd.simulators.omilia.service import Service
-from streamd.simulators.omilia.validation import UNREADABLE
-
-_REFUSED = (ConfigError, *UNREADABLE, AttributeError, LookupError, TypeError, ValueError)
-_LIMIT = "10000"
+from streamd.simulators.steering import Act, page, respond
 
 
 class Control:
@@ -31,32 +26,23 @@ class Control:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._acts = {name: partial(self._carry_out, act) for name, act in _COMMANDS.items()}
 
     def respond(self, request: Request) -> Response:
         """Answer `request`; a command that cannot be carried out is a 400 that says why."""
-        command = request.path.removeprefix("/_simulator/")
-        try:
-            found = self._carry_out(request, command)
-        except _REFUSED as error:
-            return ok({"error": f"{type(error).__name__}: {error}"}, 400)
-        return Response(404) if found is None else ok(found)
+        return respond(request, self._show, self._acts)
 
-    def _carry_out(self, request: Request, command: str) -> dict[str, Any] | None:
-        if request.method == "GET":
-            return self._show(command, request)
-        act = _COMMANDS.get(command)
-        if act is None:
-            return None
-        return {"result": _plain(act(self._service, **msgspec.json.decode(request.body or b"{}")))}
+    def _carry_out(self, act: Act, /, **asked: Any) -> Any:
+        return _plain(act(self._service, **asked))
 
     def _show(self, command: str, request: Request) -> dict[str, Any] | None:
         service = self._service
         match command:
             case "records":
-                part, following = _part(service.records.all, request)
+                part, following = page(service.records.all, request)
                 return {"entries": [each.to_json() for each in part], "next": following}
             case "deliveries":
-                part, following = _part(service.log.deliveries, request)
+                part, following = page(service.log.deliveries, request)
                 return {"entries": part, "next": following}
             case "fates":
                 return commands.fates(service)
@@ -94,12 +80,6 @@ class Control:
             ],
             "jobs": [each.to_wire(service.options.group, now, service.faults) for each in service.jobs.all],
         }
-
-
-def _part(entries: list[Any], request: Request) -> tuple[list[Any], int]:
-    since, limit = int(request.query.get("since", "0")), int(request.query.get("limit", _LIMIT))
-    part = entries[since : since + limit]
-    return part, since + len(part)
 
 
 def _plain(result: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from streamd.simulators.omilia.server import Handler, exports_handler, iam_handl
 from streamd.simulators.omilia.service import Service
 from streamd.simulators.omilia.subscriptions import Subscription
 from streamd.simulators.omilia.vocabulary import END, START, STEP
+from streamd.simulators.tables import free_port, ingress_table, table
 
 
 class OmiliaSimulator:
@@ -199,17 +199,11 @@ class OmiliaSimulator:
             "auth_secret": f'"{options.auth_secret}"',
             **more,
         }
-        return _table(f"connectors.{name}", keys)
+        return table(f"connectors.{name}", keys)
 
     def ingress_table(self, **more: str) -> str:
         """Return the TOML table that lets streamd listen where pushes are meant to go; `more` as above."""
-        address = f"{self.options.host}:{self.ingress_port}"
-        scheme = "https" if "tls" in more else "http"
-        return _table("ingress", {"listen": f'"{address}"', "public_url": f'"{scheme}://{address}"', **more})
-
-
-def _table(name: str, keys: Mapping[str, str]) -> str:
-    return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+        return ingress_table(f"{self.options.host}:{self.ingress_port}", **more)
 
 
 @asynccontextmanager
@@ -220,7 +214,7 @@ async def open_omilia_simulator(options: OmiliaOptions | None = None) -> AsyncIt
     """
     options = options or OmiliaOptions()
     service = Service(options)
-    service.ingress_port = options.ingress_port or _free_port(options.host)
+    service.ingress_port = options.ingress_port or free_port(options.host)
     async with trio.open_nursery() as nursery:
         service.nursery = nursery
         service.exports_url = await _listen(nursery, options, options.port, exports_handler(service))
@@ -238,10 +232,3 @@ async def _listen(nursery: trio.Nursery, options: OmiliaOptions, port: int, hand
     port = listeners[0].socket.getsockname()[1]
     scheme = "https" if options.ssl_context is not None else "http"
     return f"{scheme}://{options.public_host or options.host}:{port}"
-
-
-def _free_port(host: str) -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server((host, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,28 +11,15 @@ object whose members are the arguments of the command: `faults {"faults": [...]}
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from streamd.errors import ConfigError
-from streamd.simulators.http import Request, Response, ok
+from streamd.simulators.http import Request, Response
 from streamd.simulators.oracle_isr import commands
 from streamd.simulators.oracle_isr.recordings import Recording
 from streamd.simulators.oracle_isr.service import Service
-
-_REFUSED = (
-    ConfigError,
-    msgspec.DecodeError,
-    UnicodeDecodeError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-_LIMIT = "10000"
+from streamd.simulators.steering import Act, page, respond
 
 
 class Control:
@@ -40,36 +27,27 @@ class Control:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._acts = {name: partial(self._carry_out, act) for name, act in _COMMANDS.items()}
 
     def respond(self, request: Request) -> Response:
         """Answer `request`; a command that cannot be carried out is a 400 that says why."""
-        command = request.path.removeprefix("/_simulator/")
-        try:
-            found = self._carry_out(request, command)
-        except _REFUSED as error:
-            return ok({"error": f"{type(error).__name__}: {error}"}, 400)
-        return Response(404) if found is None else ok(found)
-
-    def _carry_out(self, request: Request, command: str) -> Mapping[str, Any] | None:
         self._service.schedule.run_due()
-        if request.method == "GET":
-            return self._show(command, request)
-        act = _COMMANDS.get(command)
-        if act is None:
-            return None
-        return {"result": _plain(act(self._service, **msgspec.json.decode(request.body or b"{}")))}
+        return respond(request, self._show, self._acts)
+
+    def _carry_out(self, act: Act, /, **asked: Any) -> Any:
+        return _plain(act(self._service, **asked))
 
     def _show(self, command: str, request: Request) -> Mapping[str, Any] | None:
         service = self._service
         match command:
             case "recordings":
-                part, following = _part(service.recordings.all, request)
+                part, following = page(service.recordings.all, request)
                 return {"entries": _plain(part), "next": following}
             case "replies":
-                part, following = _part(service.log.replies, request)
+                part, following = page(service.log.replies, request)
                 return {"entries": part, "next": following}
             case "notifications":
-                part, following = _part(service.log.notifications, request)
+                part, following = page(service.log.notifications, request)
                 return {"entries": part, "next": following}
             case "logins":
                 return {"logins": service.log.logins}
@@ -78,12 +56,6 @@ class Control:
             case "state":
                 return commands.state(service)
         return None
-
-
-def _part(entries: Sequence[Any], request: Request) -> tuple[list[Any], int]:
-    since, limit = int(request.query.get("since", "0")), int(request.query.get("limit", _LIMIT))
-    part = list(entries[since : since + limit])
-    return part, since + len(part)
 
 
 def _plain(result: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from streamd.simulators.oracle_isr.options import OracleIsrOptions
 from streamd.simulators.oracle_isr.recordings import Fate, Recording
 from streamd.simulators.oracle_isr.server import face_handler
 from streamd.simulators.oracle_isr.service import Service
+from streamd.simulators.tables import free_port, ingress_table, table
 
 
 class OracleIsrSimulator:
@@ -222,13 +222,11 @@ class OracleIsrSimulator:
         }
         if push:
             keys["notification_path_secret"] = f'"{self.options.path_secret}"'
-        return _table(f"connectors.{name}", {**keys, **more})
+        return table(f"connectors.{name}", {**keys, **more})
 
     def ingress_table(self, **more: str) -> str:
         """Return the TOML table that lets streamd listen where notifications are meant to go."""
-        return _table(
-            "ingress", {"listen": f'"{self._ingress}"', "public_url": f'"http://{self._ingress}"', **more}
-        )
+        return ingress_table(self._ingress, **more)
 
     def ingress_url(self, name: str = "isr-sim") -> str:
         """Return where a connector of that name takes notifications: for `notify_to`."""
@@ -237,10 +235,6 @@ class OracleIsrSimulator:
     @property
     def _ingress(self) -> str:
         return f"{self.options.host}:{self.ingress_port}"
-
-
-def _table(name: str, keys: Mapping[str, str]) -> str:
-    return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
 
 
 @asynccontextmanager
@@ -253,7 +247,7 @@ async def open_oracle_isr_simulator(
     """
     options = options or OracleIsrOptions()
     service = Service(options)
-    service.ingress_port = options.ingress_port or _free_port(options.host)
+    service.ingress_port = options.ingress_port or free_port(options.host)
     async with trio.open_nursery() as nursery:
         serve = partial(trio.serve_tcp, face_handler(service), options.port, host=options.host)
         listeners: list[trio.SocketListener] = await nursery.start(serve)
@@ -266,10 +260,3 @@ async def open_oracle_isr_simulator(
         nursery.start_soon(service.repeat, "tokens-expire-every", service.accounts.expire)
         yield OracleIsrSimulator(service)
         nursery.cancel_scope.cancel()
-
-
-def _free_port(host: str) -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server((host, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,24 @@
+"""The TOML tables that point streamd at a simulator, and the port where it may listen for one that pushes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+
+def table(name: str, keys: Mapping[str, str]) -> str:
+    """Write one table; `keys` have TOML values."""
+    return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+
+
+def ingress_table(address: str, **more: str) -> str:
+    """Write the table that lets streamd listen at `address`, by HTTPS where `more` has the key `tls`."""
+    scheme = "https" if "tls" in more else "http"
+    return table("ingress", {"listen": f'"{address}"', "public_url": f'"{scheme}://{address}"', **more})
+
+
+def free_port(host: str) -> int:
+    """Give a port that nobody listens on now."""
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
