@@ -60,7 +60,7 @@ async def open_admin(config: KafkaConfig, settings: Settings) -> AsyncIterator[A
         raise connections.plainly(error) from error
     finally:
         connections.end()
-        await shims.close_admin(admin, settings.teardown)
+        await shims.end_within(admin.close(), settings.teardown)
 
 
 async def create_topics(admin: Admin, specs: Sequence[TopicSpec]) -> dict[str, str]:

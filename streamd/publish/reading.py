@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from streamd.config import KafkaConfig
 from streamd.errors import Rejected
+from streamd.publish import shims
 from streamd.publish.admin import open_admin
 from streamd.publish.connections import Connections, arguments_or_rejected
 from streamd.publish.settings import Settings
@@ -76,9 +77,7 @@ async def _read_all(
     except (KafkaError, OSError) as error:
         raise connections.plainly(error) from error
     finally:
-        closing = asyncio.ensure_future(consumer.stop())
-        await asyncio.wait([closing], timeout=settings.teardown)
-        closing.cancel()
+        await shims.end_within(consumer.stop(), settings.teardown)
         connections.end()
 
 

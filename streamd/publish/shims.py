@@ -18,7 +18,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -252,9 +252,9 @@ def has_controller(admin: Any) -> bool:
     return admin._client.cluster.controller is not None
 
 
-async def close_admin(admin: Any, seconds: float) -> None:
-    """Close an admin client, started or not, within `seconds`."""
-    closing = asyncio.ensure_future(admin.close())
+async def end_within(end: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Let a client end, started or not, within `seconds`."""
+    closing = asyncio.ensure_future(end)
     await asyncio.wait([closing], timeout=seconds)
     closing.cancel()
 
