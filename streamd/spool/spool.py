@@ -31,6 +31,7 @@ from streamd.spool.writer import Call, Moved, Writer, Written
 TICK_SECONDS = 0.5  # a proof of life at least this often: the gap of a crash begins at the last one
 DISK_FULL_SECONDS = 1.0  # between tries while the disk is full
 _DRAIN_SECONDS = 0.05
+_OUTCOME_SECONDS = 1.0  # a cancelled append waits so long for a commit, which takes some ms
 _MANY_ROWS = 1000  # that many acknowledged ones are worth a commit of their own
 _NOBODY = Origin("", "")
 
@@ -93,8 +94,9 @@ class Spool:
         """Commit `items` and `changes` together; return when both are durable.
 
         Waits while the connector's share is used up; streamd's `own` events have a room of their own.
-        Cancelled after hand-over the outcome is unknown. Raises SpoolClosed, and what encoding an item
-        raises (TypeError, ValueError …): then nothing of this call is committed.
+        Cancelled after hand-over it returns as ever if that is committed within _OUTCOME_SECONDS, else the
+        outcome is unknown. Raises SpoolClosed, and what encoding an item raises (TypeError, ValueError …):
+        then nothing of this call is committed.
         """
         usage = self.usage(origin.connector)
         while items and not self.closed and not usage.has_room(own):
@@ -117,7 +119,14 @@ class Spool:
         call = Call(handovers, leaving, own)
         self._queue.append(call)
         self._work.set()
-        await call.done.wait()
+        try:
+            await call.done.wait()
+        except trio.Cancelled:
+            # The writer has it: who is cancelled mostly learns all the same that it is durable.
+            with trio.move_on_after(_OUTCOME_SECONDS, shield=True):
+                await call.done.wait()
+            if not call.committed:
+                raise
         if call.error is not None:
             raise call.error
         if not call.committed:

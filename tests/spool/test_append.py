@@ -236,6 +236,24 @@ async def test_a_cancelled_append_leaves_the_writer_and_the_others_alone(
     assert [int(each["sequence"]) for each in rig.events(TOPIC)] == [1, 2]
 
 
+async def _write_late(spool: Spool) -> None:
+    await trio.sleep(0.1)
+    await spool.write()
+
+
+async def test_who_is_cancelled_behind_the_hand_over_learns_that_it_is_durable(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = rig.spool()
+    outcomes: list[str] = []
+    with trio.move_on_after(0.01):
+        nursery.start_soon(_write_late, spool)
+        await spool.append(ORIGIN, [event(1)], {})
+        outcomes.append("committed")
+    assert outcomes == ["committed"]
+    assert [int(each["sequence"]) for each in rig.events(TOPIC)] == [1]
+
+
 async def test_when_the_writer_ends_nobody_waits_for_it(rig: Rig) -> None:
     spool = rig.spool()
     spool.usage("emea").share = 0

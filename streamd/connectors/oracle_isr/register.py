@@ -19,7 +19,6 @@ from streamd.connectors.oracle_isr.running import RunningSet
 from streamd.model import Event
 
 CURSOR = "cursor"
-_SETTLE_SECONDS = 2.0
 
 
 class Cursor(Struct, frozen=True):
@@ -47,8 +46,7 @@ class Register:
         """Be alone with what is known until the block ends, which changes and commits it.
 
         Where that fails, what is known is taken from what is committed: else something would be thought
-        published that is not. What was handed over when it was cut short may be committed still, so that is
-        waited for first.
+        published that is not.
         """
         async with self._lock:
             is_committed = False
@@ -57,8 +55,6 @@ class Register:
                 is_committed = True
             finally:
                 if not is_committed:
-                    with trio.move_on_after(_SETTLE_SECONDS, shield=True):
-                        await self._ctx.append([])
                     self._recall()
 
     async def commit(self, events: Sequence[Event], cursor: Cursor | None = None) -> None:
