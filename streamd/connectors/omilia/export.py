@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import trio
 from msgspec.structs import replace
 
-from streamd.connector import Context
+from streamd.connector import Changes, Context
 from streamd.connectors.omilia.answers import CONFLICT, Gone, Job, Unaccepted
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.errand import NO_JOB, Errand
@@ -63,13 +64,14 @@ class Exporter:
         It stays in the ledger until its owner removes it. Waits through what is transient; raises Rejected.
         """
         async with self._one:
-            errand = self.ledger.get(errand.name) or errand
+            errand = self._stored(errand)
             backoff = Backoff(self._ctx.config.retry_min_seconds, self._ctx.config.retry_max_seconds)
             while errand.rest:
                 progress(errand.done, errand.words)
                 try:
                     errand = await self._step(errand)
                 except Transient as error:
+                    errand = self._stored(errand)
                     self._ctx.log.info("export_delayed", errand=errand.name, reason=error.reason)
                     await trio.sleep(max(backoff.next(), error.retry_after or 0.0))
                 else:
@@ -167,6 +169,7 @@ class Exporter:
             errand = replace(errand, pages=max(errand.pages or 0, _pages_told(answer.headers)))
             taken = await self._take_zip(errand, answer.path)
         except Transient:
+            errand = self._stored(errand)
             if not delivered and not self._overdue():
                 raise  # a pace, a gateway, a network: no word of what the page holds
             self._spoilt += 1
@@ -211,7 +214,11 @@ class Exporter:
         for begin in range(0, len(records), AT_ONCE):
             part = records[begin : begin + AT_ONCE]
             outcome = await self._records.accept(
-                part, origin=ORIGIN, received=self._ctx.clock.now(), phase="backfill"
+                part,
+                origin=ORIGIN,
+                received=self._ctx.clock.now(),
+                phase="backfill",
+                note=partial(self._note, errand),
             )
             errand = replace(
                 errand,
@@ -221,6 +228,11 @@ class Exporter:
             )
         return errand
 
+    def _note(self, errand: Errand, published: Mapping[str, int]) -> Changes:
+        """Count what is published in the commit that publishes it: read again, it is known already."""
+        stored = self._stored(errand)
+        return self.ledger.put(errand.name, replace(stored, published=_summed(stored.published, published)))
+
     async def _leave_out(self, errand: Errand, bad: BadRecord) -> Errand:
         """Dead-letter a file that cannot be read: what it held stays missing."""
         self._ctx.log.error("export_unreadable", errand=errand.name, origin=bad.origin, reason=bad.reason)
@@ -228,6 +240,10 @@ class Exporter:
         return replace(errand, unread=errand.unread + 1)
 
     # -- the ledger
+
+    def _stored(self, errand: Errand) -> Errand:
+        """Give an errand as far as it is committed."""
+        return self.ledger.get(errand.name) or errand
 
     async def _move(self, errand: Errand, **changes: object) -> Errand:
         moved = replace(errand, **changes)

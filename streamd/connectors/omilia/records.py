@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import trio
@@ -18,6 +18,8 @@ from streamd.connectors.omilia.remembered import Remembered
 from streamd.errors import BadRecord
 from streamd.model import Event, Phase
 
+Note = Callable[[Mapping[str, int]], Changes]
+"""What is committed together with so many new records of each message type."""
 _AT_ONCE = 200  # records between two turns of the scheduler: some 4 ms
 
 
@@ -60,9 +62,9 @@ class Records:
         received: datetime,
         phase: Phase = "live",
         expected: str | None = None,
-        changes: Changes = NO_CHANGES,
+        note: Note = lambda kinds: NO_CHANGES,
     ) -> Outcome:
-        """Commit what is new of `records` (one JSON each), with dead letters of the bad ones and `changes`.
+        """Commit what is new of `records` (one JSON each), with dead letters of the bad ones and a `note`.
 
         `expected`: the message type that should come; others are accepted and counted. `origin` says in dead
         letters where the records came from. What is on its way in already is waited for, and accepted here
@@ -76,8 +78,8 @@ class Records:
         while True:
             fresh, ahead, known = self._sort(normals)
             repeated += known
-            accepted += await self._commit(fresh, letters, changes)
-            letters, changes = [], NO_CHANGES
+            accepted += await self._commit(fresh, letters, note)
+            letters = []
             if not ahead:
                 break
             for flight in {flight for _, flight in ahead}:
@@ -119,15 +121,13 @@ class Records:
                 fresh[key] = event
         return fresh, ahead, known
 
-    async def _commit(
-        self, fresh: dict[int, Event], letters: Sequence[Event], changes: Changes
-    ) -> Sequence[Event]:
-        if not (fresh or letters or changes):
+    async def _commit(self, fresh: dict[int, Event], letters: Sequence[Event], note: Note) -> Sequence[Event]:
+        if not (fresh or letters):
             return ()
         flight = _Flight()
         self._in_flight.update(dict.fromkeys(fresh, flight))
         try:
-            await self._ctx.append([*fresh.values(), *letters], changes)
+            await self._ctx.append([*fresh.values(), *letters], note(_kinds(fresh.values())))
             self._remembered.add(fresh)
             self._evidence.note((key, event.time) for key, event in fresh.items() if event.time)
         finally:
@@ -152,5 +152,9 @@ class Records:
 
 def _outcome(accepted: Sequence[Event], repeated: int, bad: int) -> Outcome:
     times = [event.data.time for event in accepted if event.data.time is not None]
-    kinds = Counter(event.data.message_type for event in accepted)
-    return Outcome(len(accepted), repeated, bad, dict(kinds), min(times, default=None))
+    return Outcome(len(accepted), repeated, bad, _kinds(accepted), min(times, default=None))
+
+
+def _kinds(events: Iterable[Event]) -> dict[str, int]:
+    """Count events by message type."""
+    return dict(Counter(event.data.message_type for event in events))
