@@ -59,7 +59,7 @@ ROWS = {
 async def test_the_states_are_the_switchboards_whatever_happens(system: Any, truth: Any, faults: str) -> None:
     async with system(options(*faults.split(), rate=300.0)) as (simulator, running):
         await running.until_state("live")
-        await running.until(lambda: simulator.lines_sent > 200)
+        await running.until(lambda: simulator.lines_sent > 200 and truth(simulator)[0])
         simulator.set_rate(0)
         await running.until(lambda: (running.calls(), running.agents()) == truth(simulator))
         assert running.calls()
