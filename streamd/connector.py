@@ -120,9 +120,9 @@ class Context(Protocol[C_co]):
     async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
         """Commit `items` and `changes` of the keyed state together, durably; return when both are.
 
-        Waits while the connector's share of the spool is used up. Cancelled after hand-over it returns as ever
-        once that is committed, where that takes no longer than a moment; else the outcome is unknown. A change
-        to None removes the name.
+        Waits while the connector's share of the spool is used up. Cancelled after hand-over it returns as
+        ever once that is committed, where that takes no longer than a moment; else the outcome is unknown.
+        A change to None removes the name.
         """
         ...
 
