@@ -54,8 +54,12 @@ async def test_a_lost_link_is_a_gap_that_the_next_snapshot_heals(system: Any, tr
         await running.until(lambda: "recovered" in running.moments())
         simulator.set_rate(0)
         await running.until(lambda: running.table() == truth(simulator, QUEUE))
-        healed = [event["data"] for event in running.events("gap.healed")]
-        assert any(gap["cause"] == "link_lost" and gap["scope"] == [QUEUE] for gap in healed)
+
+        def is_healed() -> bool:
+            healed = [event["data"] for event in running.events("gap.healed")]
+            return any(gap["cause"] == "link_lost" and gap["scope"] == [QUEUE] for gap in healed)
+
+        await running.until(is_healed)  # after "recovered": only a snapshot that is proven heals
         assert len(simulator.subscriptions) == 1
 
 
