@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator
 
-from streamd.certificates import subject
 from streamd.config import KafkaConfig
+from streamd.config.certificates import subject
 
 _ANONYMOUS = "ANONYMOUS"
 

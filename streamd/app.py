@@ -22,8 +22,8 @@ from streamd.admin.endpoint import serve_admin
 from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
 from streamd.config import Config
-from streamd.configfile import load
-from streamd.derived import changed_tables, state_directory, topic_specs
+from streamd.config.derived import changed_tables, state_directory, topic_specs
+from streamd.config.file import load
 from streamd.errors import ConfigError
 from streamd.fleet import Fleet
 from streamd.ingress.listener import Listener

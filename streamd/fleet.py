@@ -8,13 +8,13 @@ import structlog
 import trio
 
 from streamd.config import Config
+from streamd.config.derived import certificates, changed, connector_share, enabled
 from streamd.connector import Clock
-from streamd.derived import certificates, changed, connector_share, enabled
 from streamd.ingress.claims import Claims
-from streamd.metrics import Metrics
 from streamd.registry import all_types
 from streamd.runtime import Runtime
 from streamd.spool.spool import Spool
+from streamd.telemetry.metrics import Metrics
 
 log = structlog.get_logger("streamd")
 

@@ -13,9 +13,9 @@ from msgspec import Struct
 from streamd.backfill import Backfills
 from streamd.clock import SystemClock
 from streamd.config import Config, ConnectorConfig
+from streamd.config.derived import enabled
 from streamd.connector import NO_CHANGES, Changes, Item, Log
 from streamd.dead_letters import undecodable
-from streamd.derived import enabled
 from streamd.errors import BadRecord, Rejected, Transient
 from streamd.ingress.claims import Claims
 from streamd.model import Event, Origin

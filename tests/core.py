@@ -13,7 +13,7 @@ import trio
 
 from streamd import app
 from streamd.config import ConnectorConfig
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.connector import ConnectorType, Context, Link
 from streamd.model import Event, Stream
 from streamd.notify import Notifier

@@ -11,7 +11,7 @@ import trio.testing
 import trustme
 
 from streamd import app
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.model import Event
 from streamd.notify import Notifier
 from streamd.registry import all_types

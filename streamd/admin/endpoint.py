@@ -11,7 +11,7 @@ from streamd import control
 from streamd.admin.rates import SAMPLE_SECONDS, Sampler
 from streamd.admin.report import Totaller
 from streamd.admin.routes import Routes
-from streamd.derived import state_directory
+from streamd.config.derived import state_directory
 from streamd.telemetry import logger
 from streamd.transport.listening import address_of, open_tcp_listeners, open_unix_listener
 from streamd.transport.server import Request, serve_http

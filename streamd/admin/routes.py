@@ -14,7 +14,7 @@ from streamd.admin.backfilling import BadRange, read_range, streamed
 from streamd.admin.rates import Sampler
 from streamd.admin.report import Totaller, obstacles, report
 from streamd.admin.scrape import Scrape
-from streamd.metrics import CONTENT_TYPE
+from streamd.telemetry.metrics import CONTENT_TYPE
 from streamd.transport.server import Request, Response, Streamed
 
 if TYPE_CHECKING:

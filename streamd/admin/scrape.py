@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, 
 
 from streamd.admin.rates import Totals
 from streamd.admin.report import ConnectorReport, Report
-from streamd.derived import enabled
+from streamd.config.derived import enabled
 
 if TYPE_CHECKING:
     from streamd.app import Daemon

@@ -11,7 +11,7 @@ import trio
 
 from streamd import control
 from streamd.config import Config
-from streamd.derived import state_directory
+from streamd.config.derived import state_directory
 from streamd.errors import StreamdError
 
 _SECONDS = 60.0  # a restart waits for the connector's goodbye

@@ -14,7 +14,7 @@ from streamd.audit.book import Book
 from streamd.audit.report import Report
 from streamd.cli._arguments import Subparsers, add_config, table
 from streamd.config import KafkaConfig
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.errors import Rejected, Transient
 from streamd.publish.reading import read_all
 

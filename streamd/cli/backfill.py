@@ -11,7 +11,7 @@ import msgspec
 from streamd.admin.backfilling import BackfillLine
 from streamd.cli._arguments import Subparsers, add_config
 from streamd.cli._control import NotRunning, follow
-from streamd.configfile import load
+from streamd.config.file import load
 
 _BAR = 30
 

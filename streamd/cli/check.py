@@ -11,7 +11,7 @@ from msgspec.structs import fields
 
 from streamd.cli._arguments import Subparsers, add_config, table
 from streamd.config import Config, ConnectorConfig, PrivacyConfig
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.probe import Probed, probe_all
 from streamd.registry import all_types
 

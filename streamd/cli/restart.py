@@ -7,7 +7,7 @@ import sys
 
 from streamd.cli._arguments import Subparsers, add_config
 from streamd.cli._control import NotRunning, ask
-from streamd.configfile import load
+from streamd.config.file import load
 
 
 def add(subparsers: Subparsers) -> None:

@@ -11,7 +11,7 @@ import trio
 
 from streamd import app, telemetry
 from streamd.cli._arguments import Subparsers, add_config
-from streamd.configfile import default_path, load
+from streamd.config.file import default_path, load
 from streamd.errors import SpoolUnusable, StreamdError
 from streamd.notify import Notifier
 from streamd.supervision import leaf

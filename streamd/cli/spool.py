@@ -10,8 +10,8 @@ import msgspec
 
 from streamd.admin.words import amount, instant, size
 from streamd.cli._arguments import Subparsers, add_config, table
-from streamd.configfile import load
-from streamd.derived import state_directory
+from streamd.config.derived import state_directory
+from streamd.config.file import load
 from streamd.errors import SpoolUnusable
 from streamd.spool.inspect import LaneContent, Look, look
 from streamd.spool.sqlite import SpoolCorrupt

@@ -13,7 +13,7 @@ from streamd.admin.report import ConnectorReport, Report
 from streamd.admin.words import age, amount, instant, size
 from streamd.cli._arguments import Subparsers, add_config, table
 from streamd.cli._control import NotRunning, ask
-from streamd.configfile import load
+from streamd.config.file import load
 
 _COLUMNS = ("CONNECTOR", "VENDOR", "STATE", "EVENTS/S", "LAG", "IN SPOOL", "GAPS", "REASON")
 

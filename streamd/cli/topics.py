@@ -11,8 +11,8 @@ import trio
 from streamd import acls
 from streamd.cli._arguments import Subparsers, add_config, table
 from streamd.config import KafkaConfig
-from streamd.configfile import load
-from streamd.derived import topic_specs
+from streamd.config.derived import topic_specs
+from streamd.config.file import load
 from streamd.errors import Rejected, Transient
 from streamd.model import TopicSpec
 from streamd.publish import kafka

@@ -16,11 +16,11 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-from streamd.configfile import load
+from streamd.config.derived import topic_specs
+from streamd.config.file import load
 from streamd.demo import view
 from streamd.demo.reader import Reader
 from streamd.demo.verdict import Verdict, judge
-from streamd.derived import topic_specs
 from streamd.registry import all_types
 from streamd.simulators import DemoSource
 from streamd.simulators.kafka import open_embedded_kafka

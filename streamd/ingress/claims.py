@@ -11,8 +11,8 @@ from urllib.parse import quote
 import structlog
 
 from streamd.config import ConnectorConfig
+from streamd.config.derived import enabled
 from streamd.connector import Counters, Log
-from streamd.derived import enabled
 from streamd.ingress.allowance import Allowance
 from streamd.ingress.answers import refusal, unavailable
 from streamd.ingress.claim import Admit, Claim, Failed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import streamd.connectors
-from streamd.configfile import Loaded, load
+from streamd.config.file import Loaded, load
 from streamd.errors import ConfigError, Problem
 from streamd.registry import all_types
 

@@ -9,8 +9,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.certificates import check_files, distrust, subject
-from streamd.checks import check_address, check_base_url, is_loopback, split_address
+from streamd.config.certificates import check_files, distrust, subject
+from streamd.config.checks import check_address, check_base_url, is_loopback, split_address
 
 
 @pytest.mark.parametrize(

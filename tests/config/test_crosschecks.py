@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamd.configfile import Loaded
+from streamd.config.file import Loaded
 
 Mistakes = Callable[[str], dict[str, str]]
 Load = Callable[[str], Loaded]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.configfile import (
+from streamd.config.file import (
     Loaded,
     changed,
     changed_tables,

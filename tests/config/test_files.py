@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.configfile import Loaded, load
+from streamd.config.file import Loaded, load
 from streamd.errors import ConfigError
 
 KAFKA = '[kafka]\nbootstrap_servers = ["localhost:9092"]\n'

@@ -16,7 +16,7 @@ from streamd.config import (
     PrivacyConfig,
     SpoolConfig,
 )
-from streamd.configfile import load
+from streamd.config.file import load
 
 SAMPLES = sorted((Path(__file__).parent.parent.parent / "config").glob("*.toml"))
 

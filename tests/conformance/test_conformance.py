@@ -17,7 +17,7 @@ import trio
 from streamd import events
 from streamd.clock import SystemClock
 from streamd.config import Config
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.ingress.listener import Listener
 from streamd.model import CORE_STREAMS, Record
 from streamd.registry import all_types

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from streamd import app
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.connector import Context, Link
 from streamd.model import Event
 from streamd.spool import directory

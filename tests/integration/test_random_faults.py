@@ -22,7 +22,7 @@ import trustme
 from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
 from streamd.config import Config
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.model import Record
 from streamd.registry import all_types
 from streamd.runtime import Runtime

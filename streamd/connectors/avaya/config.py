@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Meta, field
 
-from streamd.checks import is_loopback
 from streamd.config import ConnectorConfig, Count, Positive, Secret
+from streamd.config.checks import is_loopback
 from streamd.errors import Problem
 
 Name = Annotated[str, Meta(min_length=1)]

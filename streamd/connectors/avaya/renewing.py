@@ -13,7 +13,7 @@ from streamd.connectors.avaya.losses import ConnectionLost
 from streamd.connectors.avaya.protocol import Loss, backoff_seconds, renew_delay
 from streamd.connectors.avaya.subscription import OwnSubscription, Renewal
 from streamd.errors import Rejected, Transient
-from streamd.herald import Herald
+from streamd.live.herald import Herald
 from streamd.transport.websocket import WebSocket
 
 REFUSED_SECONDS = 300.0  # and more, so that no account is locked

@@ -24,10 +24,10 @@ from streamd.connectors.avaya.renewing import EXPIRES_WITHIN_SECONDS, Renewer
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
 from streamd.connectors.avaya.subscription import OwnSubscription
-from streamd.herald import Herald
-from streamd.intake import Intake
+from streamd.live.herald import Herald
+from streamd.live.intake import Intake
+from streamd.live.pace import Pace
 from streamd.nurseries import lone_error
-from streamd.pace import Pace
 from streamd.transport.websocket import LinkClosed, WebSocket
 
 # Only a pong proves what the server had handed over, so while data flows we ping so often.

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta, Struct, field
 
-from streamd.checks import check_base_url
 from streamd.config import Bytes, ConnectorConfig, Positive, Secret
+from streamd.config.checks import check_base_url
 from streamd.errors import Problem
 
 DataType = Literal["call", "record", "call_record"]

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from streamd.checks import check_base_url
 from streamd.config import ConnectorConfig, Count, Positive, Secret
+from streamd.config.checks import check_base_url
 from streamd.connectors.o2g.catalogue import OF_LOGINS, Package
 from streamd.errors import Problem
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from streamd.checks import is_loopback
+from streamd.config.checks import is_loopback
 from streamd.connector import Context
 from streamd.connectors.o2g.config import O2gConfig, root_url
 from streamd.connectors.o2g.protocol import Denied, Verdict, WrongPassword, judge

@@ -17,9 +17,9 @@ from streamd.connectors.o2g.flow import Batch, Flow
 from streamd.connectors.o2g.protocol import Denied, SessionGone
 from streamd.connectors.o2g.seat import Seat
 from streamd.errors import Rejected, Transient
-from streamd.herald import Herald
-from streamd.intake import Intake
 from streamd.lenient import UNREADABLE
+from streamd.live.herald import Herald
+from streamd.live.intake import Intake
 
 T = TypeVar("T")
 # Package -> eventName and field of its state, when that comes over REST.

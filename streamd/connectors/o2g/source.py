@@ -27,7 +27,7 @@ from streamd.connectors.o2g.seat import Seat, take_seat
 from streamd.connectors.o2g.selection import follows, select
 from streamd.connectors.o2g.stream import REOPENING, Ended, Stream
 from streamd.errors import Rejected, StreamdError, Transient
-from streamd.herald import Herald
+from streamd.live.herald import Herald
 from streamd.nurseries import lone_error
 from streamd.privacy import Privacy
 from streamd.transport.http import Http, open_http

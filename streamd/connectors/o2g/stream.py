@@ -24,11 +24,11 @@ from streamd.connectors.o2g.protocol import Denied, SessionGone, Silence
 from streamd.connectors.o2g.seat import Seat
 from streamd.connectors.o2g.snapshots import Snapshots
 from streamd.errors import Transient
-from streamd.herald import Herald
-from streamd.intake import Intake
+from streamd.live.herald import Herald
+from streamd.live.intake import Intake
+from streamd.live.pace import Pace
+from streamd.live.reach import Reach
 from streamd.nurseries import lone_error
-from streamd.pace import Pace
-from streamd.reach import Reach
 from streamd.transport.endless import EndlessResponse, open_endless
 from streamd.transport.headers import retry_after_seconds
 from streamd.transport.lines import Lines, TooLong

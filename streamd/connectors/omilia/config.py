@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from streamd.checks import check_base_url
 from streamd.config import ConnectorConfig, Count, Positive, PrivacyConfig, Rules, Secret
+from streamd.config.checks import check_base_url
 from streamd.errors import Problem
 
 Name = Annotated[str, Meta(min_length=1)]

@@ -18,7 +18,7 @@ from streamd.connectors.omilia.holes import Holes
 from streamd.connectors.omilia.rest import Exports
 from streamd.connectors.omilia.subscriptions import Subscriptions
 from streamd.errors import Rejected, Transient
-from streamd.herald import Herald
+from streamd.live.herald import Herald
 from streamd.nurseries import lone_error
 
 FAILED, SILENCE = "failed", "silence"

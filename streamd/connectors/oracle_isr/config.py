@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, field
 
-from streamd.checks import check_base_url
 from streamd.config import ConnectorConfig, Positive, Secret
+from streamd.config.checks import check_base_url
 from streamd.errors import Problem
 from streamd.ingress.sources import Sources
 

@@ -22,7 +22,7 @@ from streamd.connectors.oracle_isr.upkeep import Upkeep
 from streamd.connectors.oracle_isr.walk import Walk
 from streamd.connectors.oracle_isr.watch import Watch
 from streamd.connectors.oracle_isr.zone import Zone
-from streamd.herald import Herald
+from streamd.live.herald import Herald
 from streamd.nurseries import lone_error
 from streamd.pull.hints import Hints
 from streamd.pull.server_clock import ServerClock

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.connectors.o2g import CONNECTOR
 from streamd.connectors.o2g.config import O2gConfig, root_url
 from streamd.errors import ConfigError

@@ -15,9 +15,9 @@ from streamd.connectors.o2g.catalogue import PACKAGES
 from streamd.connectors.o2g.config import RtiConfig, Selector
 from streamd.connectors.o2g.source import probe
 from streamd.errors import Rejected
-from streamd.intake import Intake
+from streamd.live.intake import Intake
+from streamd.live.reach import ON_ITS_WAY_SECONDS
 from streamd.probe import ProbeContext
-from streamd.reach import ON_ITS_WAY_SECONDS
 from streamd.simulators.o2g import O2gOptions, digest, open_o2g_simulator
 
 
@@ -165,7 +165,7 @@ async def test_when_full_drop_declares_what_it_dropped_and_the_states_still_conv
     system: Any, truth: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streamd.connectors.o2g.stream.PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr("streamd.pace.MOST_UNCOMMITTED", 200)
+    monkeypatch.setattr("streamd.live.pace.MOST_UNCOMMITTED", 200)
     monkeypatch.setattr("streamd.connectors.o2g.stream.Intake", partial(Intake, most=400))
     async with system(O2gOptions(rate=2000.0), spool_bytes=300_000) as (simulator, running):
         await running.until(lambda: running.tally["dropped_events"] > 0)

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from streamd.clock import SystemClock
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.connectors.omilia import CONNECTOR
 from streamd.ingress.listener import Listener
 from streamd.runtime import Runtime

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamd.cli.check import leaving
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.connectors.omilia.delivery import (
     deliveries,
     ingress_paths,

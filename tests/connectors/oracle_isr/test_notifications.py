@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd import app
-from streamd.configfile import load
+from streamd.config.file import load
 from streamd.connectors.oracle_isr.notifications import called
 from streamd.simulators.oracle_isr import OracleIsrOptions, OracleIsrSimulator, open_oracle_isr_simulator
 from streamd.spool import directory

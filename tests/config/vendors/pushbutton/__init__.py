@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from streamd.checks import check_base_url
 from streamd.config import ConnectorConfig, Count, PrivacyConfig, Secret
+from streamd.config.checks import check_base_url
 from streamd.connector import ConnectorType, Context, Session
 from streamd.errors import Problem
 from streamd.model import Stream

@@ -6,10 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from streamd import tomlpath
-from streamd.allowed import unknown
-from streamd.certificates import check_files, distrust
-from streamd.checks import check_address, check_base_url, is_loopback, split_address
 from streamd.config import (
     AdminConfig,
     ConnectorConfig,
@@ -17,8 +13,12 @@ from streamd.config import (
     KafkaConfig,
     PrivacyConfig,
     SpoolConfig,
+    tomlpath,
 )
-from streamd.derived import CLEANUP, enabled, shares, streams
+from streamd.config.allowed import unknown
+from streamd.config.certificates import check_files, distrust
+from streamd.config.checks import check_address, check_base_url, is_loopback, split_address
+from streamd.config.derived import CLEANUP, enabled, shares, streams
 from streamd.errors import Problem, Rejected
 from streamd.privacy import parse
 from streamd.registry import all_types

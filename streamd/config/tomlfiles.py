@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamd import tomlpath
+from streamd.config import tomlpath
+from streamd.config.secret_tables import is_secret_table
 from streamd.errors import ConfigError, Problem
-from streamd.secret_tables import is_secret_table
 
 DEFAULT = Path("/etc/streamd/streamd.toml")
 VARIABLE = "STREAMD_CONFIG"

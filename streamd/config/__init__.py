@@ -1,6 +1,6 @@
 """The configuration as types: what an operator may write, with its defaults (INTERFACE.md, "Configuration").
 
-Reading files, secrets and the checks that need more than one key are in `configfile.py`; a connector's own
+Reading files, secrets and the checks that need more than one key are in `config/file.py`; a connector's own
 keys are declared in its own folder by extending `ConnectorConfig`.
 """
 

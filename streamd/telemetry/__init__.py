@@ -20,10 +20,10 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
 from streamd.connector import Counters, Log
-from streamd.liblog import LibraryHandler
-from streamd.logpipe import LogPipe
-from streamd.metrics import Metrics
 from streamd.redaction import cleaned, redact
+from streamd.telemetry.liblog import LibraryHandler
+from streamd.telemetry.logpipe import LogPipe
+from streamd.telemetry.metrics import Metrics
 
 __all__ = ["Logging", "Metrics", "configure", "logger", "noteworthy", "redact"]
 

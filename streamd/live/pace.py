@@ -8,7 +8,7 @@ from datetime import datetime
 
 import trio
 
-from streamd.intake import Intake
+from streamd.live.intake import Intake
 
 MOST_UNCOMMITTED = 10_000  # items; the intake takes twice that before it drops
 _MOST_PUTS = 1_000

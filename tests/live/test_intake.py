@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from streamd.connector import NO_CHANGES, Changes, Item, Link
-from streamd.intake import MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
 from streamd.link import SessionLink
+from streamd.live.intake import MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
 from streamd.model import Event
 from streamd.runtime import Runtime
 from streamd.spool.spool import Spool

@@ -10,8 +10,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import fields
 
-from streamd import crosschecks, tomlfiles, tomlpath
-from streamd.allowed import shown, unknown
 from streamd.config import (
     AdminConfig,
     Config,
@@ -19,14 +17,25 @@ from streamd.config import (
     IngressConfig,
     KafkaConfig,
     SpoolConfig,
+    crosschecks,
+    tomlfiles,
+    tomlpath,
 )
+from streamd.config.allowed import shown, unknown
+from streamd.config.convert import Conversion
+from streamd.config.derived import (
+    changed,
+    changed_tables,
+    connector_share,
+    enabled,
+    state_directory,
+    topic_specs,
+)
+from streamd.config.tomlfiles import default_path
 from streamd.connector import ConnectorType
-from streamd.convert import Conversion
-from streamd.derived import changed, changed_tables, connector_share, enabled, state_directory, topic_specs
 from streamd.errors import ConfigError, Problem
 from streamd.redaction import redact
 from streamd.registry import all_types
-from streamd.tomlfiles import default_path
 
 __all__ = [
     "Loaded",

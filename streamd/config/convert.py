@@ -16,11 +16,10 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import fields
 
-from streamd import tomlpath
-from streamd.allowed import bare, described, members, shown, unknown
-from streamd.config import Secret
+from streamd.config import Secret, tomlpath
+from streamd.config.allowed import bare, described, members, shown, unknown
+from streamd.config.secret_tables import FORM, Unresolved, is_secret_table, resolve
 from streamd.errors import Problem
-from streamd.secret_tables import FORM, Unresolved, is_secret_table, resolve
 
 S = TypeVar("S", bound=Struct)
 NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -10,9 +10,9 @@ import structlog
 import trio
 
 from streamd.clock import SystemClock
-from streamd.intake import Intake
+from streamd.live.intake import Intake
+from streamd.live.pace import MOST_UNCOMMITTED, Pace
 from streamd.model import State, Stream
-from streamd.pace import MOST_UNCOMMITTED, Pace
 
 STREAM = Stream("avaya", "measures.state", "compact")
 

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.config import KafkaConfig, Secret
-from streamd.liblog import ALLOWED, WITHIN_SECONDS, LibraryHandler, Ration
-from streamd.logpipe import LogPipe
-from streamd.metrics import Metrics
 from streamd.redaction import cleaned, redact, redacted, redacted_bytes
 from streamd.telemetry import configure, logger, noteworthy
+from streamd.telemetry.liblog import ALLOWED, WITHIN_SECONDS, LibraryHandler, Ration
+from streamd.telemetry.logpipe import LogPipe
+from streamd.telemetry.metrics import Metrics
 
 
 class Output:

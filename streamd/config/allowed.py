@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from msgspec import Meta, Struct
 
 from streamd.config import Secret
-from streamd.secret_tables import FORM
+from streamd.config.secret_tables import FORM
 
 _PLAIN: dict[Any, str] = {
     str: "a string",

@@ -1,0 +1,1 @@
+"""Feeds that are read all the time: what stands between a link that never waits and the spool."""
