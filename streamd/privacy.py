@@ -52,11 +52,12 @@ class Privacy:
     """The compiled rules of one connector. Where several rules meet, drop wins over mask, mask over hash."""
 
     def __init__(self, config: PrivacyConfig) -> None:
+        rules = config.all_rules()
         key = config.hash_key.reveal().encode() if config.hash_key is not None else b""
         self._rules = (
-            *_compiled(config.hash, lambda value: _each_leaf(value, lambda leaf: hashed(leaf, key))),
-            *_compiled(config.mask, lambda value: _each_leaf(value, _masked)),
-            *_compiled(config.drop, None),
+            *_compiled(rules.hash, lambda value: _each_leaf(value, lambda leaf: hashed(leaf, key))),
+            *_compiled(rules.mask, lambda value: _each_leaf(value, _masked)),
+            *_compiled(rules.drop, None),
         )
 
     @property

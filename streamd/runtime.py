@@ -104,9 +104,7 @@ class Runtime:
 
     def dead_letter(self, bad: BadRecord) -> Event:
         self.counters.count("dead_letters")
-        privacy = self.config.privacy
-        withheld = bool(privacy.all_rules()) and privacy.dead_letter != "full"
-        return undecodable(bad, self.clock.now(), withheld=withheld)
+        return undecodable(bad, self.clock.now(), withheld=self.config.privacy.withholds)
 
     # -- the work
 

@@ -72,7 +72,7 @@ def _privacy(connector: ConnectorConfig) -> Iterator[str]:
             yield f"{field.encode_name}: {_words(getattr(privacy, field.name))}"
     if rules:
         yield "leaves: every other field as the vendor sends it"
-        yield f"dead letters: {_DEAD_LETTERS[privacy.dead_letter]}"
+        yield f"dead letters: {_DEAD_LETTERS['withheld' if privacy.withholds else 'full']}"
     else:
         yield "leaves: every field as the vendor sends it (no privacy rules)"
 

@@ -115,6 +115,16 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     hash_key: Secret | None = None
     dead_letter: Literal["withheld", "full"] = "withheld"
 
+    @property
+    def own_rules(self) -> Rules:
+        """Give the operator's rules."""
+        return Rules(self.drop, self.mask, self.hash)
+
+    @property
+    def withholds(self) -> bool:
+        """Tell whether bytes that could not be decoded, to which no rule can be applied, stay here."""
+        return bool(self.all_rules()) and self.dead_letter != "full"
+
     def by_default(self) -> Rules:
         """Give the vendor's own rules: what is done to fields that nobody has named."""
         return Rules()

@@ -10,13 +10,28 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Meta, field
 
-from streamd.config import ConnectorConfig, Count, Positive, Secret
+from streamd.config import ConnectorConfig, Count, Positive, PrivacyConfig, Rules, Secret
 from streamd.config.checks import is_loopback
 from streamd.errors import Problem
 
 Name = Annotated[str, Meta(min_length=1)]
 _ACCOUNT_ID = re.compile(r"[A-Za-z]{6}")
 _MAX_PRODUCER_ID, _MAX_EXTENSIONS, _MAX_EXTENSION = 36, 50, 256
+
+
+_NAMES = ("measures.agentFirstName", "measures.agentLastName", "measures.agentDisplayName")
+
+
+class AvayaPrivacy(PrivacyConfig, frozen=True, forbid_unknown_fields=True):
+    """What never leaves the building. `defaults` masks what agents are called. It is off, for a
+    measure is published as it came (vendors/avaya.md, section 3, trap 6: "offer")."""
+
+    defaults: bool = False
+
+    def by_default(self) -> Rules:
+        """Mask the agents' names, if that was asked for."""
+        named = {*self.drop, *self.mask, *self.hash}
+        return Rules(mask=[name for name in _NAMES if name not in named] if self.defaults else ())
 
 
 class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):
@@ -57,6 +72,7 @@ class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):
     catalogue_hours: Positive = 24.0
     """How often the catalogue of measures is read again."""
     max_message_bytes: Count = 16 * 1024**2
+    privacy: AvayaPrivacy = AvayaPrivacy()
 
 
 def _allows(config: AvayaConfig, host: str) -> bool:

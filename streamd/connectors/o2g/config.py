@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from streamd.config import ConnectorConfig, Count, Positive, Secret
+from streamd.config import ConnectorConfig, Count, Positive, PrivacyConfig, Rules, Secret
 from streamd.config.checks import check_base_url
 from streamd.connectors.o2g.catalogue import OF_LOGINS, Package
 from streamd.errors import Problem
@@ -18,6 +18,7 @@ Ids = Literal["all"] | list[Name]
 
 # The names of streams' keys and of what the resync awaits: masked or dropped, nothing could be told apart.
 _NEEDED = ("eventName", "loginName", "callRef", "previousCallRef")
+_DIGITS = "dataCollected.digits"
 
 
 class Selector(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +43,23 @@ class RtiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     pg_agents: Ids = "all"
     pg_others: Ids = "all"
     attributes: list[Name] = field(default_factory=lambda: ["ALL"])
+
+
+class O2gPrivacy(PrivacyConfig, frozen=True, forbid_unknown_fields=True):
+    """What never leaves the building. What callers dial may be a PIN (vendors/o2g.md, section 2, rsi): it is
+    masked without being named, unless `defaults` is false."""
+
+    defaults: bool = True
+
+    @property
+    def withholds(self) -> bool:
+        """Not for the defaults alone: they are about one event of many."""
+        return bool(self.own_rules) and self.dead_letter != "full"
+
+    def by_default(self) -> Rules:
+        """Mask the digits that a caller dialled."""
+        named = _DIGITS in (*self.drop, *self.mask, *self.hash)
+        return Rules(mask=(_DIGITS,)) if self.defaults and not named else Rules()
 
 
 class O2gConfig(ConnectorConfig, frozen=True, kw_only=True):
@@ -70,6 +88,7 @@ class O2gConfig(ConnectorConfig, frozen=True, kw_only=True):
     reopen_floor_seconds: Positive = 5.0
     """A channel that was open for less is opened again with backoff instead of at once."""
     max_line_bytes: Count = 16 * 1024**2
+    privacy: O2gPrivacy = O2gPrivacy()
 
 
 def check(config: O2gConfig, path: str) -> Sequence[Problem]:

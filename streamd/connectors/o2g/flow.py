@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from streamd.connectors.o2g.administration import ChannelInformation, Maintenance, Unknown
+from streamd.connectors.o2g.administration import ChannelInformation, Maintenance, RoutingService, Unknown
 from streamd.connectors.o2g.agents import Agents
 from streamd.connectors.o2g.calls import Calls, Changes, Items
 from streamd.connectors.o2g.catalogue import CHANNEL_INFORMATION
+from streamd.connectors.o2g.config import O2gPrivacy
 from streamd.connectors.o2g.contact_center import AgentStateChanged, RoutingStateChanged
 from streamd.connectors.o2g.normalise import Normaliser
 from streamd.connectors.o2g.resync import Resync
@@ -50,7 +51,7 @@ class Flow:
         packages: Iterable[str],
         calls: Calls,
         agents: Agents,
-        privacy: Privacy,
+        privacy: O2gPrivacy,
         dead_letter: Callable[[BadRecord], Event],
         origin: str,
     ) -> None:
@@ -59,7 +60,9 @@ class Flow:
         self.resync = Resync({})
         self._packages = frozenset(packages)
         self._normaliser = Normaliser(self._packages)
-        self._privacy = privacy
+        self._privacy = Privacy(privacy)
+        # The defaults are about one event; the operator's rules may be about any.
+        self._all_are_private = bool(privacy.own_rules)
         self._dead_letter = dead_letter
         self._origin = origin
         self._takes: Mapping[type, Callable[[Any, datetime, Batch], None]] = {
@@ -112,8 +115,12 @@ class Flow:
         return batch
 
     def _decoded(self, line: bytes | TooLong) -> list[Entity | BadRecord]:
-        if not self._privacy.rules or isinstance(line, TooLong):
+        if isinstance(line, TooLong):
             return decode(line, self._origin)
+        if not self._all_are_private:
+            events = decode(line, self._origin)
+            if not any(type(event) is RoutingService for event in events):
+                return events
         messages = objects(line)
         if messages is None:
             return decode(line, self._origin)

@@ -29,7 +29,6 @@ from streamd.connectors.o2g.stream import REOPENING, Ended, Stream
 from streamd.errors import Rejected, StreamdError, Transient
 from streamd.live.herald import Herald
 from streamd.nurseries import lone_error
-from streamd.privacy import Privacy
 from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
 
@@ -94,7 +93,7 @@ class EventSession:
             packages(config),
             Calls({}),
             Agents({}),
-            Privacy(config.privacy),
+            config.privacy,
             ctx.dead_letter,
             "o2g event channel",
         )

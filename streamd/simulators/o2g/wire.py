@@ -20,7 +20,8 @@ CHANNEL_INFORMATION = "OnChannelInformation"
 CHUNK_STARTED, KEEPALIVE = "Chunk started", "keepalive"
 
 # What streamd says in words of its own (INTERFACE.md, Events), or types: no part of the comparison.
-_NOT_COMPARED = frozenset({"callstate", "agentstate", "withdraw", "withdrawn", "synthetic"})
+# streamd's own words; and digits, which it masks unless told otherwise.
+_NOT_COMPARED = frozenset({"callstate", "agentstate", "withdraw", "withdrawn", "synthetic", "digits"})
 
 
 class Line(Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.clock import SystemClock
-from streamd.config import PrivacyConfig
+from streamd.connectors.avaya.config import AvayaPrivacy
 from streamd.connectors.avaya.discretion import Discretion
 from streamd.connectors.avaya.flow import Batch, Flow
 from streamd.connectors.avaya.measures import MergedMeasures
@@ -29,7 +29,7 @@ def flow(measures: MergedMeasures | None, **privacy: Any) -> Flow:
     def letter(bad: BadRecord) -> Event:
         return undecodable(bad, SystemClock().now(), withheld=False)
 
-    return Flow(QUEUE, measures, Discretion(Privacy(PrivacyConfig(**privacy))), letter)
+    return Flow(QUEUE, measures, Discretion(Privacy(AvayaPrivacy(**privacy))), letter)
 
 
 def read(on: Flow, *frames: bytes) -> Batch:
@@ -81,6 +81,14 @@ def test_privacy_rules_apply_to_unknown_fields_and_keys_too() -> None:
     assert event.data.extra == {"site": {"floor": 3}, "measures": {}}
     assert event.data.keys["queueId"] != "q"
     assert event.data.keys["queueId"] in event.key
+
+
+def test_agents_names_are_masked_where_the_defaults_are_asked_for() -> None:
+    names = {"agentFirstName": "Ann", "agentLastName": "Lee", "agentDisplayName": "Ann Lee", "Offered": "1"}
+    [event] = read(flow(None), frame(**names)).items
+    assert event.data.measures == names
+    [event] = read(flow(None, defaults=True, drop=["measures.agentLastName"]), frame(**names)).items
+    assert event.data.measures == {"agentFirstName": "***", "agentDisplayName": "***", "Offered": "1"}
 
 
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([frame(), frame("INITIALIZING", Offered="1")])))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.config import PrivacyConfig, Secret
+from streamd.config import Secret
+from streamd.connectors.avaya.config import AvayaPrivacy
 from streamd.connectors.avaya.source import probe
 from streamd.errors import Rejected, Transient
 from streamd.simulators.avaya import AvayaOptions, open_avaya_simulator
@@ -161,7 +162,7 @@ async def test_both_engines_stream(system: Any, truth: Any) -> None:
 async def test_privacy_rules_apply_before_anything_is_published_or_kept(
     bench: Any, quick: Any, truth: Any
 ) -> None:
-    rules = PrivacyConfig(drop=["measures.agentFirstName"], mask=["measures.agentLoginId"])
+    rules = AvayaPrivacy(drop=["measures.agentFirstName"], mask=["measures.agentLoginId"])
     async with open_avaya_simulator(options()) as simulator:
         config = quick(simulator.base_url, measure_producers=[AGENT], privacy=rules)
         async with bench(config) as running:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from streamd.config import PrivacyConfig
 from streamd.connectors.o2g.agents import Agents
 from streamd.connectors.o2g.calls import Calls
+from streamd.connectors.o2g.config import O2gPrivacy
 from streamd.connectors.o2g.flow import Flow
 from streamd.connectors.o2g.hosts import Hosts
 from streamd.connectors.o2g.login import chosen
@@ -27,7 +27,6 @@ from streamd.connectors.o2g.rest import (
 from streamd.connectors.o2g.resync import Resync
 from streamd.errors import Rejected
 from streamd.model import Event
-from streamd.privacy import Privacy
 from streamd.transport.endless import ChunkedBody
 from streamd.transport.lines import Lines
 
@@ -47,15 +46,34 @@ RECORDED = "\n".join(
 ).encode()
 
 
-def make_flow() -> Flow:
+def make_flow(privacy: O2gPrivacy | None = None) -> Flow:
     return Flow(
         ["telephony"],
         Calls({}),
         Agents({}),
-        Privacy(PrivacyConfig()),
+        privacy or O2gPrivacy(),
         lambda bad: Event(None, "", "dead", bad.payload, NOW),  # type: ignore[arg-type]
         "test",
     )
+
+
+@pytest.mark.parametrize(
+    ("privacy", "digits"),
+    [
+        (O2gPrivacy(), "***"),
+        (O2gPrivacy(drop=["rsiPoint"]), "***"),
+        (O2gPrivacy(defaults=False), "4711"),
+        (O2gPrivacy(drop=["dataCollected.digits"]), None),
+    ],
+)
+def test_digits_that_a_caller_dialled_are_masked_unless_the_configuration_says_otherwise(
+    privacy: O2gPrivacy, digits: str | None
+) -> None:
+    line = b'{"eventName":"OnDigitCollected","rsiPoint":"5","dataCollected":{"collCrid":1,"digits":"4711"},"new":1}'
+    [item] = make_flow(privacy).read([line], NOW).items
+    assert isinstance(item, Event)
+    assert item.data.data_collected.digits == digits
+    assert item.data.extra == {"new": 1}
 
 
 def published(body: ChunkedBody, *pieces: bytes) -> list[Any]:

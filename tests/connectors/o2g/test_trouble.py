@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.config import PrivacyConfig, Secret
-from streamd.connectors.o2g.config import Selector
+from streamd.config import Secret
+from streamd.connectors.o2g.config import O2gPrivacy, Selector
 from streamd.simulators.o2g import O2gOptions, O2gSimulator, open_o2g_simulator
 from streamd.simulators.o2g import digest as simulator_digest
 
@@ -346,7 +346,7 @@ async def test_a_private_url_without_tls_is_not_used_beyond_loopback(system: Any
 
 
 async def test_privacy_rules_apply_before_anything_is_published_or_kept(system: Any) -> None:
-    rules = PrivacyConfig(
+    rules = O2gPrivacy(
         drop=["callData.initialCalled"],
         mask=["participants[].identity.firstName", "addedParticipants[].identity.firstName"],
         hash=["loginName"],
