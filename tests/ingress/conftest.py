@@ -82,7 +82,7 @@ class Served:
 
 async def until_closed(stream: trio.abc.ReceiveStream) -> bytes:
     answer = b""
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while data := await stream.receive_some():
             answer += data
     return answer

@@ -243,7 +243,7 @@ async def test_a_client_that_leaves_before_its_answer_is_told_to_the_connector(s
     async with served.desk.claim("/a", echo, failed=failed):
         async with await served.connect() as stream:
             await stream.send_all(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await left.wait()
     assert served.failed == [499]
     assert served.counts == {"requests_499": 1}
@@ -275,7 +275,7 @@ async def test_a_connector_whose_requests_hang_leaves_connections_to_the_others(
     ):
         for _ in range(3):  # a third of 9: two connectors, and one part for others
             nursery.start_soon(hold)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await enough.wait()
         refused(await served.post(b"x"), 503)
         assert b" 200 " in await served.post(b"x", path="/b")

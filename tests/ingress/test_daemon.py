@@ -56,7 +56,7 @@ async def run_daemon(running: Running) -> AsyncIterator[Running]:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(running.daemon.run)
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     await announcer.is_ready.wait()
                 yield running
                 running.daemon.stopping.set()
@@ -88,7 +88,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bell: dict[str, Any
 
 
 async def until_answered(client: httpx.AsyncClient, url: str, status: int) -> httpx.Response:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while (answer := await client.post(url)).status_code != status:
             await trio.sleep(0.02)
     return answer
@@ -114,7 +114,7 @@ async def test_an_ingress_that_is_not_bound_is_unreadiness_and_stops_nothing_els
         assert answer.status_code == 503
         assert "the ingress is not bound: cannot listen on" in answer.text
         await other.aclose()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while (await client.get(f"{running.admin}/readyz")).status_code != 200:
                 await trio.sleep(0.02)
         await until_answered(client, f"{running.url}/paris", 200)
@@ -170,7 +170,7 @@ async def test_a_drain_turns_new_requests_away_before_the_sources_stop(running, 
             answers.append((await client.post(f"{running.url}/paris")).status_code)
 
         async with trio.open_nursery() as nursery:
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while running.daemon.fleet.runtimes["paris"].status.state != "live":
                     await trio.sleep(0.02)
             nursery.start_soon(push)

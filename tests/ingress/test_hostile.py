@@ -158,9 +158,9 @@ def test_any_request_gets_an_answer_or_a_close_and_tells_nothing_of_the_inside(b
 
 
 async def test_slow_drips_end_at_the_deadline_and_take_nothing_from_others(start):
-    served: Served = await start(request_timeout_seconds=0.5, max_connections=40)
+    served: Served = await start(request_timeout_seconds=1.5, max_connections=40)
     async with served.desk.claim("/a", echo):
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 for data in (HEAD + b"X: " + b"x" * 900, CHUNKED + b"1\r\nx\r\n" * 300):
                     for _ in range(10):
@@ -198,7 +198,7 @@ def hostile(dice: random.Random) -> Iterator[bytes]:
 def attack(port: int, dice: random.Random, count: int) -> None:
     """Send so many attacks one after the other, each on a connection of its own."""
     for data in itertools.islice(hostile(dice), count):
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as stream, suppress(OSError):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as stream, suppress(OSError):
             stream.sendall(data)
             if dice.random() < 0.9:  # the others leave without a word
                 stream.shutdown(socket.SHUT_WR)
@@ -223,7 +223,7 @@ async def test_10_000_hostile_requests_leave_it_serving_and_its_memory_flat(star
             await storm(8000)
             gc.collect()
             grown = resident_bytes() - before
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 while trio.lowlevel.current_statistics().tasks_living > baseline:
                     await trio.sleep(0.05)
             assert b" 200 " in await served.post(b"x")

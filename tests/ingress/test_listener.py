@@ -27,7 +27,7 @@ async def certificate_of(served: Served, pair: Pair) -> bytes | None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while not condition():
             await trio.sleep(0.01)
 

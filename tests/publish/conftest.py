@@ -97,7 +97,7 @@ def read_partitions() -> Callable[..., Awaitable[dict[int, list[int]]]]:
 def status_with() -> Callable[..., Awaitable[KafkaStatus]]:
     """Return a function that waits until the status is as a predicate wants it."""
 
-    async def wait(kafka: Kafka, wanted: Callable[[KafkaStatus], object], seconds: float = 10) -> KafkaStatus:
+    async def wait(kafka: Kafka, wanted: Callable[[KafkaStatus], object], seconds: float = 30) -> KafkaStatus:
         with trio.move_on_after(seconds):
             while not wanted(kafka.status()):
                 await trio.sleep(0.01)

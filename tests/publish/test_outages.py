@@ -22,7 +22,7 @@ async def test_kafka_may_be_down_at_boot(
     embedded_kafka.create_topic("t", 1)
     embedded_kafka.broker_down()
     kafka = await connect(embedded_kafka.bootstrap_servers)
-    with trio.fail_after(1):
+    with trio.fail_after(30):
         await kafka.alive()
     done = trio.Event()
 
@@ -35,7 +35,7 @@ async def test_kafka_may_be_down_at_boot(
     status = await status_with(kafka, lambda status: "refused" in str(status.reason).lower())
     assert not status.connected
     embedded_kafka.broker_up()
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await done.wait()
     assert kafka.status().connected
     assert kafka.status().reason is None
@@ -79,7 +79,7 @@ async def test_a_lost_acknowledgement_neither_loses_nor_doubles(
 ):
     embedded_kafka.create_topic("t", 1)
     kafka = await connect(embedded_kafka.bootstrap_servers)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await kafka.publish("t", 0, make_records(0, 3))
         embedded_kafka.push_errors(PRODUCE, [DISCONNECT, DISCONNECT])
         assert await kafka.publish("t", 0, make_records(3, 6)) == ()
@@ -99,12 +99,12 @@ async def test_brokers_at_new_addresses_are_found_from_the_bootstrap_servers(
         latter.broker_down()
         settings = msgspec.structs.replace(quick, no_progress=0.5)
         kafka = await connect([*former.bootstrap_servers, *latter.bootstrap_servers], settings=settings)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await kafka.publish("t", 0, make_records(0, 3))
         former.broker_down()
         latter.track_requests()
         latter.broker_up()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await kafka.publish("t", 0, make_records(3, 6))
         assert kafka.status().rebuilds >= 1
         # Another cluster: there, the former producer id may be somebody else's.
@@ -143,9 +143,9 @@ async def test_a_cancelled_publish_returns_at_once_and_what_follows_is_complete_
     started = trio.current_time()
     embedded_kafka.set_rtt(0)
     embedded_kafka.broker_up()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await kafka.publish("t", 0, make_records(6, 9))
-    assert trio.current_time() - started < 5
+    assert trio.current_time() - started < 10
     found = await numbers_on(embedded_kafka.bootstrap_servers, "t")
     assert found in ([0, 1, 2, 6, 7, 8], list(range(9)))
 

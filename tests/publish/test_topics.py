@@ -27,12 +27,12 @@ async def test_a_missing_topic_is_made_as_configured_and_again_when_it_vanishes(
     topic = f"{real_kafka.unique_prefix()}.calls.state"
     spec = TopicSpec(topic, 3, -1, "compact", {"retention.ms": "86400000"})
     kafka = await connect(real_kafka.bootstrap_servers, [spec])
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         assert await kafka.partitions(topic) == 3
         assert await policy_of(real_kafka, topic) == {"cleanup.policy": "compact", "retention.ms": "86400000"}
         await kafka.publish(topic, 2, make_records(0, 3))
     await trio.to_thread.run_sync(real_kafka.delete_topic, topic)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await kafka.publish(topic, 2, make_records(3, 6))
     assert await policy_of(real_kafka, topic) == {"cleanup.policy": "compact", "retention.ms": "86400000"}
     assert await numbers_on(real_kafka.bootstrap_servers, topic) == [3, 4, 5]
@@ -42,7 +42,7 @@ async def test_a_missing_topic_is_made_as_configured_and_again_when_it_vanishes(
 async def test_more_partitions_are_noticed(connect, real_kafka, nursery, quick) -> None:
     topic = f"{real_kafka.unique_prefix()}.grows"
     kafka = await connect(real_kafka.bootstrap_servers, [TopicSpec(topic, 2, -1, "delete", {})])
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         assert await kafka.partitions(topic) == 2
         admin = real_kafka.admin()
         growth = admin.create_partitions([NewPartitions(topic, 5)])[topic]
@@ -56,7 +56,7 @@ async def test_a_wrong_cleanup_policy_is_a_warning_and_stops_nothing(
     topic = f"{real_kafka.unique_prefix()}.agents.state"
     await trio.to_thread.run_sync(real_kafka.create_topic, topic)
     kafka = await connect(real_kafka.bootstrap_servers, [TopicSpec(topic, 1, -1, "compact", {})])
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await kafka.partitions(topic) == 1
         await kafka.publish(topic, 0, make_records(0, 3))
     status = await status_with(kafka, lambda status: topic in status.warnings)

@@ -172,7 +172,7 @@ async def test_a_zip_of_any_size_is_read_in_bounded_memory(tmp_path: Path) -> No
 
 async def test_a_verification_that_is_cancelled_ends_soon(tmp_path: Path) -> None:
     path = written(tmp_path, packed(("a", b"0123456789abcdef\n" * (150 << 16))))
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         with trio.move_on_after(0) as given_up:
             async with open_zip(path, Limits(ratio=10_000)):
                 pytest.fail("it was handed out")

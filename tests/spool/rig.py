@@ -31,7 +31,7 @@ MEASURES_STATE = Stream("avaya", "measures.state", "compact")
 TOPIC = f"{PREFIX}.avaya.measures"
 STATE_TOPIC = f"{PREFIX}.avaya.measures.state"
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 
 class TrioClock:

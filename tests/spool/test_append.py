@@ -236,8 +236,10 @@ async def test_a_cancelled_append_leaves_the_writer_and_the_others_alone(
     assert [int(each["sequence"]) for each in rig.events(TOPIC)] == [1, 2]
 
 
-async def _write_late(spool: Spool) -> None:
-    await trio.sleep(0.1)
+async def _write_after_cancelling(spool: Spool, scope: trio.CancelScope) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    scope.cancel()
+    await trio.testing.wait_all_tasks_blocked()
     await spool.write()
 
 
@@ -246,8 +248,8 @@ async def test_who_is_cancelled_behind_the_hand_over_learns_that_it_is_durable(
 ) -> None:
     spool = rig.spool()
     outcomes: list[str] = []
-    with trio.move_on_after(0.01):
-        nursery.start_soon(_write_late, spool)
+    with trio.CancelScope() as scope:
+        nursery.start_soon(_write_after_cancelling, spool, scope)
         await spool.append(ORIGIN, [event(1)], {})
         outcomes.append("committed")
     assert outcomes == ["committed"]
@@ -271,7 +273,7 @@ async def test_when_the_writer_ends_nobody_waits_for_it(rig: Rig) -> None:
             await calls[how]()
         ended.append(how)
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as callers:
             for how in calls:
                 callers.start_soon(caller, how)
@@ -296,7 +298,7 @@ async def test_a_writer_that_is_cancelled_midway_says_so_to_whom_it_leaves(rig: 
         else:
             outcomes.append("committed")
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as callers, trio.open_nursery() as writing:
             writing.start_soon(spool.write)
             for number in range(20):
@@ -312,7 +314,7 @@ async def test_drain_returns_when_all_that_was_accepted_has_left(rig: Rig, nurse
     nursery.start_soon(spool.write)
     await spool.append(ORIGIN, [event(1), event(2)], {})
     nursery.start_soon(_publish, spool)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await spool.drain()
     assert rig.dumped() == []
 

@@ -175,7 +175,7 @@ async def test_a_damaged_file_ends_the_writer_and_whoever_waits_for_it(rig: Rig)
         except SpoolClosed as error:
             outcomes.append(type(error))
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call)
             await trio.testing.wait_all_tasks_blocked()

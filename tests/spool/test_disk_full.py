@@ -103,7 +103,7 @@ async def test_what_waits_for_a_full_disk_when_the_daemon_ends_is_told_so(rig: R
         except SpoolClosed:
             outcomes.append("closed")
 
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as callers, trio.open_nursery() as writing:
             writing.start_soon(spool.write)
             callers.start_soon(call)
@@ -128,7 +128,7 @@ async def test_new_partition_counts_wait_for_room_and_lose_nothing(rig: Rig, nur
     nursery.start_soon(assign)
     await eventually(lambda: spool.disk_full or done.is_set())
     spool._store._writer.execute("PRAGMA max_page_count=100000")
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await done.wait()
     assert sorted(each["data"]["n"] for each in rig.events(TOPIC)) == list(range(200))
 

@@ -76,7 +76,7 @@ async def test_a_change_of_state_alone_waits_for_no_room(rig: Rig, nursery: trio
 
 async def test_a_larger_share_lets_those_go_on_who_wait(rig: Rig, nursery: trio.Nursery) -> None:
     spool = await filled(rig, nursery, 250_000)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as waiting:
             waiting.start_soon(spool.append, ORIGIN, [big(99)], {})
             await trio.testing.wait_all_tasks_blocked()
@@ -88,7 +88,7 @@ async def test_streamd_s_own_events_have_a_room_of_their_own_however_far_an_appe
 ) -> None:
     spool = await filled(rig, nursery, 250_000)
     spool.usage("emea").share = -RESERVE_BYTES  # as full as with more beyond it than that room
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await spool.append(ORIGIN, [own(1)], {}, own=True)
     usage = spool.usage("emea")
     assert usage.own_bytes > 0
@@ -100,7 +100,7 @@ async def test_streamd_s_own_events_have_a_room_of_their_own_however_far_an_appe
 async def test_streamd_s_own_events_wait_for_their_own_room(rig: Rig, nursery: trio.Nursery) -> None:
     spool = await filled(rig, nursery, 250_000)
     await spool.append(ORIGIN, [own(1)], {}, own=True)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as waiting:
             spool.usage("emea").own_bytes += RESERVE_BYTES - 1
             waiting.start_soon(lambda: spool.append(ORIGIN, [own(2)], {}, own=True))
@@ -143,7 +143,7 @@ async def test_refused_rows_leave_with_their_dead_letters_in_one_commit_even_whe
         (ORIGIN, Event(DEAD_LETTER, "", "streamd.dead_letter.written", {"n": n}, START)) for n in (1, 2)
     ]
     commits = spool.commits
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await spool.replace(rows, letters)
     assert spool.commits == commits + 1
     assert rig.dumped(TOPIC) == []

@@ -38,7 +38,7 @@ class Served:
 
 async def until_closed(stream):
     answer = b""
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while data := await stream.receive_some():
             answer += data
     return answer
@@ -177,7 +177,7 @@ async def test_a_body_that_is_too_long_is_a_413_that_the_client_can_read(start, 
 
 
 async def until_closed_or_answered(stream):
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         return await stream.receive_some()
 
 
@@ -213,7 +213,7 @@ async def test_a_client_that_drips_ends_at_the_deadline(start, begin, drip):
         await stream.send_all(begin)
         both.start_soon(_drip, stream, drip)
         assert (await until_closed_or_answered(stream)).startswith(b"HTTP/1.1 408 ")
-        assert 0.3 <= monotonic() - began < 1.5
+        assert 0.3 <= monotonic() - began < 5
         both.cancel_scope.cancel()
     assert served.requests == []
 
@@ -223,7 +223,7 @@ async def test_a_silent_client_is_closed(start):
     async with await served.connect() as stream:
         began = monotonic()
         assert await until_closed(stream) == b""
-        assert 0.1 < monotonic() - began < 1.5
+        assert 0.1 < monotonic() - began < 5
 
 
 async def test_a_handler_that_takes_too_long_is_a_503(start):
@@ -244,7 +244,7 @@ async def test_a_client_that_does_not_take_its_answer_is_cut(start):
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         await trio.sleep(0.6)
         received = 0
-        with trio.fail_after(5), suppress(trio.BrokenResourceError):
+        with trio.fail_after(30), suppress(trio.BrokenResourceError):
             while data := await stream.receive_some():
                 received += len(data)
     assert received < 64 << 20
@@ -391,7 +391,7 @@ async def test_a_streamed_answer_comes_piece_by_piece_beyond_the_deadline_and_en
     served = await start(answer, request_timeout=0.2)
     async with await served.connect() as stream:
         await stream.send_all(ASKED)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             came = b""
             while b"one" not in came:
                 came += await stream.receive_some()
@@ -422,7 +422,7 @@ async def test_a_streamed_answer_is_cancelled_when_its_client_leaves(start, busy
     async with await served.connect() as stream:
         await stream.send_all(ASKED)
         await stream.receive_some(100)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         await ended.wait()
     assert served.errors == []
 

@@ -60,7 +60,7 @@ async def test_a_peer_that_takes_no_bytes_breaks_the_stream(serve):
 
     stream = Watched(await trio.open_tcp_stream("localhost", await serve(script)), send_seconds=0.2)
     async with stream:
-        with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+        with trio.fail_after(30), pytest.raises(trio.BrokenResourceError):
             await stream.send_all(bytes(64 << 20))
         assert stream.fault == "the peer took no bytes for 0.2 s"
 
@@ -82,7 +82,7 @@ async def test_a_tls_handshake_that_is_never_answered_costs_the_deadline(serve):
         await trio.sleep_forever()
 
     port = await serve(script)
-    with trio.fail_after(2), pytest.raises(Transient, match="within"):
+    with trio.fail_after(30), pytest.raises(Transient, match="within"):
         await open_tcp_stream("localhost", port, tls=ssl.create_default_context(), timeout=0.2)
 
 
@@ -155,7 +155,7 @@ async def test_a_proxy_in_a_bad_moment_is_transient(answer, serve, wire):
         await wire.read_head(stream)
         await stream.send_all(answer)
 
-    with trio.fail_after(2), pytest.raises(Transient):
+    with trio.fail_after(30), pytest.raises(Transient):
         await open_tcp_stream("h", 1, proxy=f"http://localhost:{await serve(script)}", timeout=5)
 
 

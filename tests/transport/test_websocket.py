@@ -13,7 +13,7 @@ import trio
 from streamd.errors import ProtocolViolation, Rejected, Transient
 from streamd.transport.websocket import CLOSE_SECONDS, HandshakeRejected, LinkClosed, open_websocket
 
-PROMPT = 1.0  # seconds that stand for "at once" on a busy machine; every deadline here is longer
+PROMPT = 1.4  # seconds that stand for "at once" on a busy machine; every deadline here is longer
 
 
 @pytest.fixture(params=["trio-websocket", "sans-io"])
@@ -178,7 +178,7 @@ async def test_bytes_prove_life_where_the_pong_is_late(connect, serve, wire):
         await wire.say_goodbye(stream)
 
     async with connect(await serve(script)) as link:
-        assert await link.ping(0.2) >= 0.2
+        assert await link.ping(0.5) >= 0.5
         assert await link.receive() == [b"backlog"]
         with pytest.raises(Transient, match="no pong"):
             await link.ping(0.1)
@@ -198,9 +198,9 @@ async def test_a_peer_that_answers_no_ping_is_pinged_again_and_again_while_it_se
 
     async with connect(await serve(script)) as link, trio.open_nursery() as reader:
         reader.start_soon(receive_for_ever, link)
-        with trio.fail_after(PROMPT):
+        with trio.fail_after(30):
             for _ in range(3):
-                await link.ping(0.1)
+                await link.ping(0.5)
             await enough.wait()
         reader.cancel_scope.cancel()
     assert len({payload for _, payload in pings}) == 3
@@ -345,7 +345,7 @@ async def test_a_consumer_that_is_too_slow_ends_the_link_and_still_gets_what_was
         with trio.fail_after(5):
             while True:  # the end shows in pings, without receiving
                 try:
-                    await link.ping(0.05)
+                    await link.ping(5)
                 except LinkClosed:
                     break
         messages, end = await the_end(link)
