@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -57,10 +58,8 @@ async def test_a_catalogue_that_slows_us_down_or_hangs_delays_no_subscription(
     async with open_rogue(stream_one_row) as rogue:
         rogue.rest = rest
         producers = [QUEUE, "Agent_itd_1.0.0"]
-        began = trio.current_time()
         async with bench(quick(rogue.base_url, measure_producers=producers)) as running:
-            await running.until_state("live")
-            assert trio.current_time() - began < 5.0
+            await running.until_state("live", 15.0)  # a request may take 30 s
 
 
 async def test_a_catalogue_that_refuses_the_token_does_not_cost_it(bench: Any, quick: Any) -> None:
@@ -72,6 +71,7 @@ async def test_a_catalogue_that_refuses_the_token_does_not_cost_it(bench: Any, q
 
 
 ENGINES = ("trio-websocket", "sans-io")
+SECONDS_TO_A_PING = 10.0  # while nothing comes
 
 
 def lost_before(
@@ -108,10 +108,9 @@ async def test_what_a_slow_line_had_not_brought_when_it_was_cut_is_in_the_gap(
     async with open_rogue(play) as rogue, bench(quick(rogue.base_url, websocket_engine=engine)) as running:
         await cut.wait()
         await running.until(lambda: len(running.events("gap.opened")) == 2)
-        await trio.sleep(0.5)
-        assert len(numbers(running)) > 1000
         gap = running.events("gap.opened")[-1]["data"]
-        assert lost_before(gap, sent, running) == []
+        await running.until(lambda: lost_before(gap, sent, running) == [])
+        await running.until(lambda: len(numbers(running)) > 1000)
         assert datetime.fromisoformat(gap["from"]) > sent[0][0] - timedelta(seconds=2)
 
 
@@ -135,7 +134,7 @@ async def test_what_comes_while_we_say_goodbye_is_published_or_in_the_gap(
         config = quick(rogue.base_url, websocket_engine=engine)
         async with bench(config) as running:
             await running.until_state("live")
-            await trio.sleep(1.5)
+            await running.until(lambda: len(numbers(running)) > 30)
         async with bench(config) as again:
             await again.until_state("live")
             gap = again.events("gap.opened")[-1]["data"]
@@ -147,16 +146,17 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
     bench: Any, quick: Any
 ) -> None:
     pings: list[float] = []
-    flowing = trio.Event()
+    enough = trio.Event()
 
     async def play(stream: trio.SocketStream, _: int) -> None:
         await confirm(stream, message(0, "INITIALIZING"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer, stream)
-            for row in range(1, 300):
+            for row in count(1):
+                if enough.is_set():
+                    break
                 await stream.send_all(Wire.text(message(row)))
                 await trio.sleep(0.01)
-            flowing.set()
 
     async def answer(stream: trio.SocketStream) -> None:
         while True:
@@ -167,13 +167,15 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
 
     async with open_rogue(play) as rogue, bench(quick(rogue.base_url)) as running:
         await running.until_state("live")
-        await flowing.wait()
-        assert 2 <= len(pings) <= 4
-        proven = running.runtime.spool.alive(running.runtime.origin, QUEUE)
-        assert datetime.now(UTC) - proven < timedelta(seconds=2.5)
-        await trio.sleep(1.5)
+        spool, origin = running.runtime.spool, running.runtime.origin
+        for _ in range(2):
+            now = datetime.now(UTC)
+            await running.until(lambda: spool.alive(origin, QUEUE) > now, SECONDS_TO_A_PING / 2)  # noqa: B023
+        assert all(later - earlier > 0.5 for earlier, later in pairwise(pings))
+        enough.set()
+        await trio.sleep(2.0)
         after = len(pings)
-        await trio.sleep(2.5)
+        await trio.sleep(2.0)
         assert len(pings) == after
 
 

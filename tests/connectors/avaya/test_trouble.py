@@ -300,10 +300,10 @@ async def test_a_half_open_line_is_noticed_and_its_gap_begins_before_it_went_dea
 
 async def test_a_peer_that_sends_data_but_no_pong_is_alive(bench: Any, quick: Any) -> None:
     async with open_avaya_simulator(options("no-pong")) as simulator:
-        config = quick(simulator.base_url, ping_interval_seconds=0.2, pong_timeout_seconds=0.3)
+        config = quick(simulator.base_url, ping_interval_seconds=0.2, pong_timeout_seconds=0.7)
         async with bench(config) as running:
             await running.until_state("live")
-            await trio.sleep(1.5)
+            await trio.sleep(2.0)
             assert "lost" not in running.moments()
 
 
@@ -313,7 +313,8 @@ async def test_a_silent_night_with_pongs_is_no_loss(system: Any) -> None:
         running,
     ):
         await running.until_state("live")
-        await trio.sleep(2.5)
+        await running.until(lambda: len(running.events("snapshot_completed")) >= 2)
+        await trio.sleep(0.5)
         assert "lost" not in running.moments()
         rules = [event["data"]["details"] for event in running.events("snapshot_completed")]
         assert [(each["rule"], each["proven"]) for each in rules] == [("quiet", False), ("quiet", True)]
@@ -350,7 +351,9 @@ async def test_live_data_without_a_snapshot_costs_the_subscription_once(system: 
 async def test_a_snapshot_that_cannot_be_forced_is_not_forced_for_ever(system: Any) -> None:
     async with system(options("snapshot-empty"), snapshot_limit_seconds=0.7) as (simulator, running):
         await running.until(lambda: calls(simulator, "POST", "/subscriptions") == 2)
-        await trio.sleep(2.0)
+        await running.until(lambda: len(running.events("snapshot_completed")) >= 2)
+        await running.until_state("live")
+        await trio.sleep(1.0)  # longer than the limit
         assert calls(simulator, "POST", "/subscriptions") == 2
         assert running.state == "live"
 
@@ -468,8 +471,8 @@ async def test_a_rate_limit_is_honoured_by_all_producers_together(system: Any) -
         creates = [each for each in simulator.requests if each.path.endswith("/subscriptions")]
         refused = next(each for each in creates if each.status == 429)
         later = [each.at for each in creates if each.at > refused.at]
-        # Those that were on their way already came at once; all others waited out the second.
-        assert all(at - refused.at < 0.2 or at - refused.at > 0.95 for at in later)
+        # The other three may have been on their way already; whatever else waited out the second.
+        assert sum(at - refused.at < 0.95 for at in later) < len(producers)
         assert max(later) - refused.at > 0.95
 
 
@@ -518,11 +521,11 @@ async def test_a_refused_second_authentication_ends_the_link(system: Any) -> Non
 
 async def test_proof_of_life_follows_the_last_byte_and_not_our_clock(system: Any) -> None:
     """While pings go unanswered and nothing comes, what is proven stands still."""
-    config = {"ping_interval_seconds": 0.1, "pong_timeout_seconds": 3.0}
+    config = {"ping_interval_seconds": 0.1, "pong_timeout_seconds": 60.0}
     async with system(options("half-open=1"), **config) as (_simulator, running):
         await running.until_state("live")
         spool, origin = running.runtime.spool, running.runtime.origin
-        await trio.sleep(2.0)
+        await trio.sleep(1.5)
         first = spool.alive(origin, QUEUE)
         await trio.sleep(1.0)
         assert spool.alive(origin, QUEUE) == first
