@@ -67,6 +67,8 @@ class Book:
         self._numbers: defaultdict[Counted, Numbers] = defaultdict(Numbers)
         self._first: dict[tuple[str, int, Counted], int] = {}
         self._last: defaultdict[Counted, int] = defaultdict(int)
+        self._through: dict[Counted, int] | None = None
+        self._awaited: dict[Counted, list[int]] = {}
         self._ids: set[int] = set()
         self._gaps: dict[bytes, GapFound] = {}
         self._strange: defaultdict[str, int] = defaultdict(int)
@@ -130,29 +132,28 @@ class Book:
 
     # -- what came of it
 
+    def close(self) -> None:
+        """Look for what has a number by now, for what a running daemon accepts later is on its way to Kafka.
+
+        Of that a partition may show much already and another one nothing yet.
+        """
+        self._through = {counted: self._given(counted) for counted in self._counted()}
+        self._awaited = {counted: self._lost(counted)[1] for counted in self._through}
+
     def behind(self) -> int:
-        """Count the numbers that the connectors have given and that lie beyond the last one on Kafka."""
-        return sum(
-            max(0, last - self._numbers[counted].highest)
-            for counted, last in list(self._last.items())
-            if not self._is_gaps(counted[0])
-        )
+        """Count what was looked for at the close and has not come yet."""
+        for counted, awaited in self._awaited.items():
+            seen = self._numbers[counted]
+            self._awaited[counted] = [number for number in awaited if number not in seen]
+        return sum(map(len, self._awaited.values()))
 
     def report(self) -> Report:
         """Give what was found."""
         holes: list[Holes] = []
         trimmed: defaultdict[str, int] = defaultdict(int)
-        for counted in sorted(set(self._numbers) | set(self._last)):
-            if self._is_gaps(counted[0]):
-                continue
-            numbers = self._numbers[counted]
-            limit = self._trimmed_below(counted)
-            lost: list[int] = []
-            for number in numbers.missing(max(numbers.highest, self._last[counted])):
-                if number < limit:
-                    trimmed[counted[0]] += 1
-                else:
-                    lost.append(number)
+        for counted in self._counted():
+            taken, lost = self._lost(counted)
+            trimmed[counted[0]] += taken
             if lost:
                 holes.append(Holes(*_names(counted[0]), counted[0], counted[1], lost))
         streams = [
@@ -175,6 +176,22 @@ class Book:
             dead_letters=sum(each.events for each in streams if each.stream == "dead-letter"),
             strange=dict(self._strange),
         )
+
+    def _counted(self) -> list[Counted]:
+        """Give what has numbers without a hole; the topic of the gaps is compacted."""
+        return [each for each in sorted(set(self._numbers) | set(self._last)) if not self._is_gaps(each[0])]
+
+    def _given(self, counted: Counted) -> int:
+        """Give the last number that is known to be given: on Kafka, or of a progress event."""
+        return max(self._numbers[counted].highest, self._last[counted])
+
+    def _lost(self, counted: Counted) -> tuple[int, list[int]]:
+        """Give how many numbers retention may have taken, and those that are missing without it."""
+        through = self._given(counted) if self._through is None else self._through.get(counted, 0)
+        missing = list(self._numbers[counted].missing(through))
+        limit = self._trimmed_below(counted)
+        lost = [number for number in missing if number >= limit]
+        return len(missing) - len(lost), lost
 
     def _trimmed_below(self, counted: Counted) -> float:
         """Give the number below which retention may have taken any: each partition has lost what came before

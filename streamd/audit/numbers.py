@@ -29,6 +29,10 @@ class Numbers:
         self.highest = max(self.highest, number)
         return True
 
+    def __contains__(self, number: int) -> bool:
+        place = number >> 3
+        return place < len(self._bits) and bool(self._bits[place] & 1 << (number & 7))
+
     def missing(self, through: int) -> Iterator[int]:
         """Give those from 1 through `through` that were not seen, in order."""
         for place in range((through >> 3) + 1):

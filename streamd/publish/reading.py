@@ -39,8 +39,12 @@ class Taker(Protocol):
         """Be given one record; those of a partition come in order."""
         ...
 
+    def close(self) -> None:
+        """Be told that the ends are reached: nothing later is to be looked for."""
+        ...
+
     def behind(self) -> int:
-        """Count what is still expected at the ends."""
+        """Count what is looked for at the close and has not come yet."""
         ...
 
 
@@ -49,8 +53,8 @@ def read_all(
 ) -> None:
     """Give `taker` every record of the topics under the prefix, up to the ends as they are now.
 
-    While the taker is `behind` then, what comes on is read too, until nothing has come for `patience`
-    seconds. `progress(read, all)` is told of the records. Raises Rejected or Transient.
+    While the taker is `behind` then, what comes on is read too, until for `patience` seconds nothing has come
+    that it looks for. `progress(read, all)` is told of the records. Raises Rejected or Transient.
     """
     asyncio.run(_read_all(config, taker, patience, progress))
 
@@ -111,15 +115,25 @@ async def _read(
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
     read, expected = 0, sum(ends[place] - begins[place] for place in partitions)
-    left = {place for place in partitions if ends[place] > begins[place]}
-    last = time.monotonic()
-    while left or (taker.behind() and time.monotonic() - last < patience):
+
+    async def take() -> None:
+        nonlocal read
         batches = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=_MOST_RECORDS)
         for place, records in batches.items():
             for record in records:
                 taker.take(place.topic, place.partition, record.key, record.value, record.headers)
             read += len(records)
-            last = time.monotonic()
+        progress(read, max(read, expected))
+
+    left = {place for place in partitions if ends[place] > begins[place]}
+    while left:
+        await take()
         # A position moves past what compaction and transactions left out, too.
         left = {place for place in left if await consumer.position(place) < ends[place]}
-        progress(read, max(read, expected))
+    taker.close()
+    behind, last = taker.behind(), time.monotonic()
+    while behind and time.monotonic() - last < patience:
+        await take()
+        before, behind = behind, taker.behind()
+        if behind < before:
+            last = time.monotonic()

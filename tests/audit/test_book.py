@@ -62,8 +62,22 @@ def test_what_the_progress_says_is_accepted_is_missed_at_the_tail() -> None:
     book = Book("p")
     put(book, "avaya.measures", event(1))
     put(book, "streamd.connectors", progress(1, measures=3))
+    book.close()
     assert book.behind() == 2
     assert holes(book) == {("emea", "measures"): [2, 3]}
+
+
+def test_what_a_running_daemon_accepts_behind_the_ends_is_no_hole() -> None:
+    book = Book("p")
+    put(book, "avaya.measures", event(1), event(2), partition=0)
+    put(book, "avaya.measures", event(4), partition=1)
+    book.close()
+    assert book.behind() == 1
+    # One partition shows what came meanwhile, the other ones and the progress do not yet.
+    put(book, "avaya.measures", event(3), event(9), partition=0)
+    put(book, "streamd.connectors", progress(7, measures=12))
+    assert book.behind() == 0
+    assert holes(book) == {}
 
 
 def test_an_event_that_kafka_refused_stands_in_its_dead_letter() -> None:
