@@ -69,7 +69,8 @@ def make_flow(privacy: O2gPrivacy | None = None) -> Flow:
 def test_digits_that_a_caller_dialled_are_masked_unless_the_configuration_says_otherwise(
     privacy: O2gPrivacy, digits: str | None
 ) -> None:
-    line = b'{"eventName":"OnDigitCollected","rsiPoint":"5","dataCollected":{"collCrid":1,"digits":"4711"},"new":1}'
+    collected = b'{"collCrid":1,"digits":"4711"}'
+    line = b'{"eventName":"OnDigitCollected","rsiPoint":"5","dataCollected":%b,"new":1}' % collected
     [item] = make_flow(privacy).read([line], NOW).items
     assert isinstance(item, Event)
     assert item.data.data_collected.digits == digits
