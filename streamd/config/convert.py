@@ -1,15 +1,14 @@
 """Turn TOML tables into the Structs of `config.py` and of the vendors, collecting every mistake.
 
 `msgspec.convert` stops at its first error, so the tables are walked here along the types' own fields and
-msgspec judges one leaf at a time. A leaf that is wrong is replaced by its default, so that the checks which
-need more than one key can still run; a Struct with nothing to stand in for a required key is None.
+msgspec judges one leaf at a time. A leaf that is wrong is replaced by its default, and one without by what
+stands in for its type, so that the checks which need more than one key can still run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, time
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
@@ -19,40 +18,46 @@ from msgspec.structs import fields
 from streamd.config import Secret, tomlpath
 from streamd.config.allowed import bare, described, members, shown, unknown
 from streamd.config.secret_tables import FORM, Unresolved, is_secret_table, resolve
+from streamd.config.standin import stand_in
 from streamd.errors import Problem
 
 S = TypeVar("S", bound=Struct)
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+TABLES = ("kafka", "spool", "ingress", "admin", "connectors")
 _COLLECTIONS = (list, tuple, set, frozenset)
 
 
 class Conversion:
-    """What was found on the way: mistakes, warnings, and the texts of the secrets that were resolved."""
+    """What was found on the way: mistakes, warnings, and the texts of the secrets that were resolved.
 
-    def __init__(self) -> None:
+    `needed` names the tables whose secrets have to be there; what stands in for another is not looked at.
+    """
+
+    def __init__(self, needed: Collection[str] = TABLES) -> None:
+        self._needed = needed
+        self._unlooked: set[str] = set()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.secrets: list[Secret] = []
 
-    def has_mistake(self, path: str) -> bool:
-        """Tell whether a mistake is known at exactly this path."""
-        return any(problem.path == path for problem in self.problems)
+    def is_wrong(self, path: str) -> bool:
+        """Tell whether a mistake is known at this path, or below it."""
+        inside = (f"{path}.", f"{path}[")
+        return any(problem.path == path or problem.path.startswith(inside) for problem in self.problems)
 
     def add(self, found: list[Problem]) -> None:
-        """Add mistakes that a check found, but none at a path that is known to be wrong already."""
-        self.problems += [problem for problem in found if not self.has_mistake(problem.path)]
+        """Add mistakes that a check found, but none at a path where something stands in."""
+        known = {problem.path for problem in self.problems} | self._unlooked
+        self.problems += [problem for problem in found if problem.path not in known]
 
-    def struct(
-        self, value: object, cls: type[S], path: str, stand_in: Mapping[str, Any] = NOTHING
-    ) -> S | None:
-        """Convert a table; None when a required key is missing or wrong and has no stand-in."""
+    def struct(self, value: object, cls: type[S], path: str) -> S | None:
+        """Convert a table, None where it is none."""
         if not isinstance(value, dict):
             self.problems.append(Problem(path, f"must be a table, not {shown(value)}"))
             return None
         known = {field.encode_name: field for field in fields(cls)}
         for name in value.keys() - known.keys():
             self.problems.append(Problem(tomlpath.key(path, name), unknown("key", name, known)))
-        values = dict(stand_in)
+        values: dict[str, Any] = {}
         for name, field in known.items():
             place = tomlpath.key(path, name)
             if name in value:
@@ -61,8 +66,8 @@ class Conversion:
                     values[field.name] = converted
             elif field.required:
                 self.problems.append(Problem(place, f"is missing: {described(field.type)}"))
-        if any(field.required and field.name not in values for field in known.values()):
-            return None
+            if field.required and field.name not in values:
+                values[field.name] = stand_in(field.type)
         return cls(**values)
 
     def value(self, value: object, wanted: Any, path: str) -> Any | None:
@@ -89,6 +94,9 @@ class Conversion:
         try:
             text = resolve(table)
         except Unresolved as error:
+            if path.partition(".")[0] not in self._needed:
+                self._unlooked.add(path)
+                return stand_in(wanted)
             self.problems.append(Problem(path, str(error)))
             return None
         secret = self._remember(text)
@@ -108,14 +116,16 @@ class Conversion:
             for name, each in value.items()
         ]
         whole = self._leaf(value, _sized(dict, notes), path) is not None
-        return dict(pairs) if whole and all(None not in pair for pair in pairs) else None
+        return {name: each for name, each in pairs if None not in (name, each)} if whole else None
 
     def _list(self, value: list[Any], inner: Any, notes: Sequence[Meta], path: str) -> Any | None:
         wanted = get_args(inner)[0]
         items = [self.value(each, wanted, tomlpath.item(path, index)) for index, each in enumerate(value)]
         whole = self._leaf(value, _sized(list, notes), path) is not None
         collection = get_origin(inner)
-        return collection(items) if whole and collection and None not in items else None
+        if not whole or collection is None:
+            return None
+        return collection(stand_in(wanted) if each is None else each for each in items)
 
     def _leaf(self, value: object, wanted: Any, path: str, *, hidden: bool = False) -> Any | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from streamd.config import (
@@ -154,16 +154,19 @@ def check_spool(spool: SpoolConfig, connectors: Mapping[str, ConnectorConfig]) -
 
 
 def check_ingress_paths(
-    ingress: IngressConfig | None, connectors: Mapping[str, ConnectorConfig]
+    ingress: IngressConfig | None, connectors: Mapping[str, ConnectorConfig], sound: Collection[str]
 ) -> Iterator[Problem]:
-    """See that what vendors push to has a listener, and no two connectors claim one path."""
+    """See that what vendors push to has a listener, and no two connectors claim one path.
+
+    The paths of connectors that are not `sound`, which have a mistake, may become others.
+    """
     claimed: dict[str, str] = {}
     for name, each in enabled(connectors).items():
         paths = all_types()[each.type].paths(name, each)
         place = tomlpath.key("connectors", name)
         if paths and ingress is None:
             yield Problem("ingress", f"is missing: {place} is pushed to by its vendor")
-        for path in paths:
+        for path in paths if name in sound else ():
             if path in claimed:
                 yield Problem(place, f"claims an ingress path that {claimed[path]} has, too")
             claimed[path] = place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from streamd.config import (
     tomlpath,
 )
 from streamd.config.allowed import shown, unknown
-from streamd.config.convert import Conversion
+from streamd.config.convert import TABLES, Conversion
 from streamd.config.derived import (
     changed,
     changed_tables,
@@ -58,14 +58,16 @@ class Loaded(Struct, frozen=True):
     warnings: list[Problem]
 
 
-def load(path: Path | None = None) -> Loaded:
+def load(path: Path | None = None, *, needed: Collection[str] = TABLES) -> Loaded:
     """Read the file or directory at `path`, by default `$STREAMD_CONFIG`, then /etc/streamd/streamd.toml.
 
-    Every secret that it resolves is from then on kept out of the logs. Raises ConfigError with every
-    mistake there is, each at its TOML path; a file that cannot be read or is not TOML stands by its name.
+    Every secret that it resolves is from then on kept out of the logs. Secrets of tables that are not
+    `needed` may be out of reach, as those of the daemon's unit are for an operator's shell; they are empty
+    then. Raises ConfigError with every mistake there is, each at its TOML path; a file that cannot be read or
+    is not TOML stands by its name.
     """
     tables, problems = tomlfiles.read(path if path is not None else default_path())
-    conversion = Conversion()
+    conversion = Conversion(needed)
     conversion.problems += problems
     try:
         config = _converted(tables, conversion)
@@ -85,8 +87,7 @@ def _converted(tables: Mapping[str, Any], found: Conversion) -> Config | None:
     admin = found.struct(tables.get("admin", {}), AdminConfig, "admin")
     ingress = None
     if "ingress" in tables:
-        stand_in = {"listen": "", "public_url": ""}
-        ingress = found.struct(tables["ingress"], IngressConfig, "ingress", stand_in)
+        ingress = found.struct(tables["ingress"], IngressConfig, "ingress")
     connectors = _connectors(tables.get("connectors", {}), found)
     if admin is not None:
         found.add(list(crosschecks.check_admin(admin)))
@@ -95,7 +96,8 @@ def _converted(tables: Mapping[str, Any], found: Conversion) -> Config | None:
     if spool is not None:
         found.add(list(crosschecks.check_spool(spool, connectors)))
     if ingress is not None or "ingress" not in tables:
-        found.add(list(crosschecks.check_ingress_paths(ingress, connectors)))
+        sound = [name for name in connectors if not found.is_wrong(tomlpath.key("connectors", name))]
+        found.add(list(crosschecks.check_ingress_paths(ingress, connectors, sound)))
     if kafka is not None:
         found.add(list(crosschecks.check_topics(kafka, connectors)))
     if found.problems or kafka is None or spool is None or admin is None:
@@ -109,14 +111,14 @@ def _kafka(tables: Mapping[str, Any], found: Conversion) -> KafkaConfig | None:
     if "kafka" not in tables:
         found.problems.append(Problem("kafka", "is missing: a table with bootstrap_servers"))
         return None
-    kafka = found.struct(tables["kafka"], KafkaConfig, "kafka", {"bootstrap_servers": []})
+    kafka = found.struct(tables["kafka"], KafkaConfig, "kafka")
     if kafka is not None:
         found.add(list(crosschecks.check_kafka(kafka)))
     return kafka
 
 
 def _connectors(tables: object, found: Conversion) -> dict[str, ConnectorConfig]:
-    """Convert the connectors' tables; one with a mistake that nothing can stand in for is left out."""
+    """Convert the connectors' tables; one whose vendor is not known is left out."""
     if not isinstance(tables, dict):
         found.problems.append(Problem("connectors", f"must be a table, not {shown(tables)}"))
         return {}
@@ -136,18 +138,14 @@ def _connector(name: str, table: object, found: Conversion) -> ConnectorConfig |
     its_common_keys = {key: value for key, value in table.items() if key in common}
     if vendor is None:
         # `type` is reported already; of the other keys only the common ones can be judged.
-        its_common_keys["type"] = ""
-        config = found.struct(its_common_keys, ConnectorConfig, path)
-    else:
-        config = found.struct(table, vendor.config, path)
-    if config is not None and vendor is not None:
+        common_part = found.struct(its_common_keys | {"type": ""}, ConnectorConfig, path)
+        if common_part is not None:
+            found.add(list(crosschecks.check_connector(common_part, path)))
+        return None
+    config = found.struct(table, vendor.config, path)
+    if config is not None:
         found.add([*crosschecks.check_connector(config, path), *vendor.check(config, path)])
-        return config
-    # Without a key that nothing can stand in for, the checks of the common keys still tell something.
-    part = config or Conversion().struct(its_common_keys, ConnectorConfig, path, {"type": ""})
-    if part is not None:
-        found.add(list(crosschecks.check_connector(part, path)))
-    return None
+    return config
 
 
 def _vendor(table: Mapping[str, Any], path: str, found: Conversion) -> ConnectorType[Any] | None:

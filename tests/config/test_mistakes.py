@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from streamd.config.file import Loaded
+from streamd.registry import all_types
 
 Mistakes = Callable[[str], dict[str, str]]
 Load = Callable[[str], Loaded]
@@ -58,6 +59,7 @@ def test_mistakes_in_all_tables_are_told_together(mistakes: Mistakes) -> None:
         "ingress.public_url",
         "admin.token",
         "connectors.Paris",
+        "connectors.Paris.base_url",
         "connectors.Paris.password",
         "connectors.Paris.wait",
         "connectors.Paris.retry_max_seconds",
@@ -65,6 +67,51 @@ def test_mistakes_in_all_tables_are_told_together(mistakes: Mistakes) -> None:
         "connectors.lyon.enabled",
         "connectors.nice.type",
     }
+
+
+def test_a_key_that_is_missing_or_wrong_hides_no_other_mistake_of_its_vendor(
+    mistakes: Mistakes, kafka_table: str
+) -> None:
+    found = mistakes(f"""{kafka_table}
+        [connectors.emea]
+        type = "avaya"
+        base_url = "http://eu.api.avayacloud.com"
+        account_id = "ABC"
+        client_id = ""
+        client_secret = {{ env = "NOT_SET" }}
+        measure_producers = ["", 5, "Agent_itd_1.0.0", "Agent_itd_1.0.0"]
+        [connectors.paris]
+        type = "o2g"
+        urls = ["https://o2g.example.net/?a=b"]
+        password = {{ env = "NOT_SET" }}
+        selectors = [{{ packages = ["telefony", "rti"] }}, {{ packages = ["system"], ids = ["1"] }}]
+        timeout_minutes = 1
+        rti = {{ obs_period_minutes = 1 }}
+        [connectors.aicc]
+        type = "huawei_aicc"
+        request_zone = "Mars/Base"
+    """)
+    assert found.keys() == {
+        *(f"connectors.emea.{key}" for key in ("base_url", "account_id", "client_id", "client_secret")),
+        *(f"connectors.emea.{key}" for key in ("appkey", "measure_producers[0]", "measure_producers[1]")),
+        "connectors.emea.measure_producers[3]",
+        *(f"connectors.paris.{key}" for key in ("urls[0]", "login", "password", "timeout_minutes")),
+        *(f"connectors.paris.{key}" for key in ("selectors[0].packages[0]", "selectors[1].ids")),
+        "connectors.paris.rti.obs_period_minutes",
+        *(f"connectors.aicc.{key}" for key in ("base_url", "access_key", "secret_key", "request_zone")),
+        "ingress",
+    }
+
+
+@pytest.mark.parametrize("vendor", all_types())
+def test_a_table_with_nothing_in_it_is_told_what_it_needs_and_nothing_that_is_not_so(
+    mistakes: Mistakes, kafka_table: str, ingress_table: str, vendor: str
+) -> None:
+    found = mistakes(
+        f'{kafka_table}{ingress_table}[connectors.a]\ntype = "{vendor}"\n[connectors.b]\ntype = "{vendor}"\n'
+    )
+    assert found
+    assert all("is missing" in message for message in found.values())
 
 
 @pytest.mark.parametrize(
