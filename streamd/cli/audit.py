@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 def _cluster(args: argparse.Namespace) -> KafkaConfig | None:
     """Give whom to ask; None where only one of the two options is there."""
     if args.bootstrap_servers is None and args.topic_prefix is None:
-        return load(args.config).config.kafka
+        return load(args.config, needed=("kafka",)).config.kafka
     if args.bootstrap_servers is None or args.topic_prefix is None:
         return None
     return KafkaConfig(args.bootstrap_servers.split(","), topic_prefix=args.topic_prefix)

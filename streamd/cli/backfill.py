@@ -31,7 +31,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show its progress until all is on Kafka; 1 when it failed, or there is no such connector or daemon."""
-    config = load(args.config).config
+    config = load(args.config, needed=("spool",)).config
     shown = Shown(args.name, sys.stdout)
     query = {"name": args.name, "from": args.begin, "to": args.end}
     try:

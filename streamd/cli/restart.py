@@ -22,7 +22,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restart it; 1 when there is no such connector or no daemon."""
-    config = load(args.config).config
+    config = load(args.config, needed=("spool",)).config
     try:
         answer = ask(config, "POST", "/restart", name=args.name)
     except NotRunning as error:

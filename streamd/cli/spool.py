@@ -34,7 +34,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what is asked; 1 when there is no spool, or something is wrong with it. Raises ConfigError."""
-    home = state_directory(load(args.config).config)
+    home = state_directory(load(args.config, needed=("spool",)).config)
     try:
         with look(home) as found:
             return {"ls": _ls, "verify": _verify, "dump": _dump}[args.what](found, args)

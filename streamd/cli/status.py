@@ -31,7 +31,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table or the JSON; 0 when all connectors, or the named one, are live."""
-    config = load(args.config).config
+    config = load(args.config, needed=("spool",)).config
     try:
         answer = ask(config, "GET", "/status")
     except NotRunning as error:

@@ -43,7 +43,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 when a topic is missing or Kafka cannot be asked. Raises ConfigError."""
-    config = load(args.config).config
+    config = load(args.config, needed=("kafka",)).config
     specs = topic_specs(config)
     if args.acls:
         sys.stdout.writelines(f"{line}\n" for line in acls.options(config.kafka, specs))

@@ -132,3 +132,55 @@ def test_without_a_daemon_it_is_1_and_says_which_directory(
 @pytest.mark.parametrize("command", [["status"], ["restart", "paris"], ["spool", "ls"]])
 def test_bad_configuration_is_78(command: list[str], tmp_path: Path) -> None:
     assert main([*command, "--config", str(tmp_path / "nowhere.toml")]) == 78
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["status"], 1),
+        (["restart", "emea"], 1),
+        (["backfill", "emea", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z"], 1),
+        (["spool", "ls"], 1),
+        (["topics", "--acls"], 0),
+        (["check"], 78),
+        (["run"], 78),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_secrets_of_the_unit_are_missed_only_by_the_commands_that_use_them(
+    command: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("SPOOL", str(tmp_path))
+    config = tmp_path / "streamd.toml"
+    config.write_text("""
+        [kafka]
+        bootstrap_servers = ["localhost:9092"]
+        [spool]
+        directory = { env = "SPOOL" }
+        [admin]
+        token = { credential = "admin-token" }
+        [connectors.emea]
+        type = "avaya"
+        base_url = "https://eu.api.avayacloud.com"
+        account_id = "ABCDEF"
+        client_id = "streamd"
+        client_secret = { credential = "avaya-secret" }
+        appkey = { env = "NOT_SET" }
+        measure_producers = ["Agent_itd_1.0.0"]
+    """)
+    assert main([*command, "--config", str(config)]) == code
+    said = capsys.readouterr().err
+    assert ("connectors.emea.client_secret" in said) == (code == 78)
+
+
+def test_a_secret_that_a_command_uses_is_missed(tmp_path: Path, capsys: Capture) -> None:
+    config = tmp_path / "streamd.toml"
+    config.write_text("""
+        [kafka]
+        bootstrap_servers = ["localhost:9092"]
+        [spool]
+        directory = { env = "NOT_SET" }
+    """)
+    assert main(["status", "--config", str(config)]) == 78
+    assert "spool.directory" in capsys.readouterr().err
