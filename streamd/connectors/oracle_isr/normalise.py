@@ -124,11 +124,14 @@ def _sorted_json(value: Any) -> bytes:
 def _leaves(value: Any) -> Any:
     """Give a tree with every leaf as XML would write it, and tables in lists in any order as in one: FACE
     promises none."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return {name: _leaves(each) for name, each in value.items() if name not in _VOLATILE}
     if isinstance(value, list):
         leaves = [_leaves(each) for each in value]
-        return sorted(leaves, key=_sorted_json) if any(isinstance(each, dict) for each in leaves) else leaves
+        has_order = len(leaves) < 2 or not any(isinstance(each, dict) for each in leaves)
+        return leaves if has_order else sorted(leaves, key=_sorted_json)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else str(value)
+    return str(value)

@@ -32,6 +32,7 @@ ITEMS: Mapping[str, str] = {
 DEEPEST = 64
 _LEAST, _MOST = -(2**63), 2**63 - 1  # of a number that can be published as one
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
+_HTML = re.compile(r"<(!doctype\s+)?html\b", re.IGNORECASE)
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _CURLY, _STRAIGHT = "\u201d", '"'
@@ -46,6 +47,8 @@ def read_tree(body: bytes, *, repair_quotes: bool = False) -> tuple[str, Any]:
     text = _decoded(body).strip()
     if text.startswith("{"):
         return _from_json(text, repair_quotes=repair_quotes)
+    if _HTML.match(text):
+        raise ProtocolViolation("a page of HTML")
     if text.startswith("<"):
         return _from_xml(text)
     raise ProtocolViolation("an empty reply" if not text else "a reply that is neither JSON nor XML")
@@ -103,18 +106,29 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
         raise ProtocolViolation("a reply that is nested too deeply")
     if isinstance(value, str):
         return _writable(value).strip() or None
+    if isinstance(value, dict | list):
+        return _plain_list(value, name, depth) if name in ITEMS else _plain_inside(value, depth)
     if isinstance(value, int | float) and not _LEAST <= value <= _MOST:
         return str(value)  # NaN is refused before
-    if name in ITEMS and isinstance(value, dict | list):
-        items = [plain(_unwrapped(each, ITEMS[name]), "", depth + 1) for each in _items(value, ITEMS[name])]
-        kept = [each for each in items if each is not None]
-        return kept if kept or name == "matches" else None
+    return value
+
+
+def _plain_list(value: dict[str, Any] | list[Any], name: str, depth: int) -> list[Any] | None:
+    item = ITEMS[name]
+    items = [plain(_unwrapped(each, item), "", depth + 1) for each in _items(value, item)]
+    kept = [each for each in items if each is not None]
+    return kept if kept or name == "matches" else None
+
+
+def _plain_inside(value: dict[str, Any] | list[Any], depth: int) -> dict[str, Any] | list[Any] | None:
     if isinstance(value, list):
         return [found for each in value if (found := plain(each, "", depth + 1)) is not None] or None
-    if isinstance(value, dict):
-        inside = ((_writable(key), plain(each, key, depth + 1)) for key, each in value.items())
-        return {key: each for key, each in inside if each is not None} or None
-    return value
+    table = {}
+    for key, each in value.items():
+        found = plain(each, key, depth + 1)
+        if found is not None:
+            table[_writable(key)] = found
+    return table or None
 
 
 def _writable(text: str) -> str:

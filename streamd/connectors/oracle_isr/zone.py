@@ -16,7 +16,7 @@ class Zone:
     the API user (section 2, P8). The setting `time_zone` names it."""
 
     def __init__(self, name: str) -> None:
-        self._zone = ZoneInfo(name)
+        self._zone = UTC if name == "UTC" else ZoneInfo(name)
 
     def read(self, text: str, latest: datetime) -> datetime | None:
         """Read `yyyy-MM-dd HH:mm:ss` with any fraction, as UTC; None for anything else.
@@ -29,6 +29,8 @@ class Zone:
         micros = (found[3] or "").ljust(6, "0")[:6]
         try:
             local = datetime.fromisoformat(f"{found[1]}T{found[2]}.{micros}").replace(tzinfo=self._zone)
+            if self._zone is UTC:
+                return local
             first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
         except (ValueError, OverflowError):
             return None
