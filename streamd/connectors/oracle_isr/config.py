@@ -21,9 +21,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 LEAST_POLL_SECONDS = 5.0
 _SHORTEST_SECRET = 16
 # What tells recordings apart and links their replies.
-_NEEDED = frozenset(
-    {"recordingId", "tmpRecordingId", "isrUcid", "ingressCallId", "startTime", "segments[].end", "segments"}
-)
+_NEEDED = ("recordingId", "tmpRecordingId", "isrUcid", "ingressCallId", "startTime", "segments[].end")
 
 
 class OracleIsrConfig(ConnectorConfig, frozen=True, kw_only=True):
@@ -89,7 +87,7 @@ def _problems(config: OracleIsrConfig) -> Iterator[tuple[str, str]]:
     yield from _notification_problems(config)
     for rule in ("drop", "mask", "hash"):
         for index, name in enumerate(getattr(config.privacy, rule)):
-            if name in _NEEDED:
+            if any(f"{needed}.".startswith((f"{name}.", f"{name}[")) for needed in _NEEDED):
                 yield (
                     f"privacy.{rule}[{index}]",
                     f"{name} tells recordings apart; it cannot be left out or altered",

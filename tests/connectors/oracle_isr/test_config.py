@@ -41,6 +41,8 @@ def test_a_plain_table_has_no_mistake() -> None:
         ({"notification_path_secret": Secret("with/a/slash-in-it")}, "t.notification_path_secret"),
         ({"notification_sources": ["192.0.2.0/24"]}, "t.notification_sources"),
         ({"privacy": PrivacyConfig(mask=["ingressCallId"])}, "t.privacy.mask[0]"),
+        ({"privacy": PrivacyConfig(drop=["ani", "segments"])}, "t.privacy.drop[1]"),
+        ({"privacy": PrivacyConfig(drop=["segments[].filename", "segments[]"])}, "t.privacy.drop[1]"),
     ],
 )
 def test_a_mistake_is_told_with_its_path(changes: dict[str, Any], path: str) -> None:
