@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from streamd.connectors.oracle_isr.discretion import Discretion
 from streamd.connectors.oracle_isr.face import Face, NotNow, Turn
 from streamd.connectors.oracle_isr.wire import Tree, live_id, recording_id, text_of
 from streamd.connectors.oracle_isr.zone import Zone
@@ -17,10 +16,12 @@ _NUMBERS = (("ani", "from"), ("dnis", "to"))
 class Details:
     """Reads recordings in full. What the server takes as a criterion is learned from its replies."""
 
-    def __init__(self, face: Face, zone: Zone, discreet: Callable[[Tree], Tree]) -> None:
+    def __init__(self, face: Face, zone: Zone, discretion: Discretion) -> None:
         self._face = face
         self._zone = zone
-        self._discreet = discreet
+        self._discreet = discretion.apply
+        # What the rules have altered is nothing that the server knows.
+        self._numbers = [(field, name) for field, name in _NUMBERS if not discretion.is_about(field)]
         self._by_id = True
 
     async def of(self, tree: Tree, start: Window | None, turn: Turn) -> Tree | None:
@@ -73,5 +74,5 @@ class Details:
         if start is not None:
             criteria["earliestStart"] = self._zone.lower(start.begin)
             criteria["latestStart"] = self._zone.upper(start.end)
-        criteria |= {to: value for name, to in _NUMBERS if (value := text_of(tree, name))}
+        criteria |= {to: value for name, to in self._numbers if (value := text_of(tree, name))}
         return criteria

@@ -19,3 +19,7 @@ class Discretion:
     def apply(self, tree: Tree) -> Tree:
         """Give a recording or a match as the rules leave it."""
         return cast("Tree", self._privacy.apply(tree)) if self._privacy.rules else tree
+
+    def is_about(self, field: str) -> bool:
+        """Tell whether a rule alters or drops a field of a recording."""
+        return self._privacy.for_field(field) is not None

@@ -73,12 +73,13 @@ class RecordingSession:
     def __init__(self, ctx: Context[OracleIsrConfig], http: Http) -> None:
         zone = Zone(ctx.config.time_zone)
         normaliser = Normaliser(ctx.origin.connector, zone)
-        discreet = Discretion(ctx.config.privacy).apply
+        discretion = Discretion(ctx.config.privacy)
+        discreet = discretion.apply
         self._ctx = ctx
         self._server_clock = ServerClock(ctx.clock)
         self._register = Register(ctx)
         self._face = Face(ctx, http, self._server_clock)
-        details = Details(self._face, zone, discreet)
+        details = Details(self._face, zone, discretion)
         finished = Finished(ctx, self._register, details, normaliser, zone, self._server_now)
         self._watch = Watch(ctx, self._register, self._face, details, normaliser, zone, discreet)
         self._upkeep = Upkeep(ctx, self._register, details, finished, normaliser)
