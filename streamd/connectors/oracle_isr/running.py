@@ -91,9 +91,9 @@ class RunningSet:
         link = self._by_live_id.get(id_)
         return None if link is None else self._by_link[link]
 
-    def has_call(self, call_id: str) -> bool:
-        """Tell whether a recording of this call runs, or has."""
-        return any(call == call_id for call, _ in self._aliases)
+    def calls(self) -> set[str]:
+        """Give the call ids of those that run, or have."""
+        return {call for call, _ in self._aliases}
 
     def finish(self, entry: Running, recording_id: str) -> None:
         """Note that a recording of this link came up finished."""

@@ -90,21 +90,29 @@ class RecordingSession:
         self._is_skewed = False
 
     async def run(self, link: Link) -> None:
-        """Log in, and poll until the link is lost. Raises Transient or Rejected."""
+        """Log in, and poll until the link is lost. Raises Transient or Rejected.
+
+        Connected is what has listed once what runs and what has ended: a login alone proves neither, and
+        each try to come back would be told as a link that was won and lost.
+        """
         await self._face.log_in()
         cursor = await self._begin()
+        herald = Herald(link)
+        await self._poll(herald)
+        await self.walk.try_out(self._server_now())
         link.prove_with(self._proof)
         await link.connected(cursor.watermark)
-        herald = Herald(link)
         with lone_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(herald.run)
                 nursery.start_soon(self._follow, herald)
-                await self._poll(herald)
+                while True:
+                    await self._poll(herald)
 
     def _proof(self) -> datetime | None:
+        """Give the watermark; what a recorder ahead of us has proven of our future is left for then."""
         cursor = self._register.cursor
-        return None if cursor is None else cursor.watermark
+        return None if cursor is None else min(cursor.watermark, self._ctx.clock.now())
 
     async def _begin(self) -> Cursor:
         """Give where the walk goes on; at the first start it is `start_from`, else now."""
@@ -119,24 +127,23 @@ class RecordingSession:
 
     # -- the polls
 
-    async def _poll(self, herald: Herald) -> NoReturn:
-        """List what runs at each poll's time, and let the walk go on behind it."""
-        while True:
-            hinted = await self.hints.wait()
-            whole = await self._watch.look(self._server_now())
-            self._mind_the_clock()
-            self._look_again(hinted)
-            reason = None if whole else "the list of running recordings is cut: some starts are told late"
-            if herald.worry("live list", reason):
-                herald.assess_nowait()
-            self._polled.set()
+    async def _poll(self, herald: Herald) -> None:
+        """List what runs when the next poll is due, and let the walk go on behind it."""
+        hinted = await self.hints.wait()
+        whole = await self._watch.look(self._server_now())
+        self._mind_the_clock()
+        self._look_again(hinted)
+        reason = None if whole else "the list of running recordings is cut: some starts are told late"
+        if herald.worry("live list", reason):
+            herald.assess_nowait()
+        self._polled.set()
 
     def _look_again(self, hinted: frozenset[str]) -> None:
         """Have another poll for what was hinted and is not there, a few times."""
+        there = self._register.running.calls() if hinted else set()
         for call in hinted - {""}:
             looked = self._looked.pop(call, 0)
-            is_there = self._register.running.has_call(call)
-            if not is_there and looked < LOOKS_PER_HINT and len(self._looked) < _MOST_HINTED:
+            if call not in there and looked < LOOKS_PER_HINT and len(self._looked) < _MOST_HINTED:
                 self._looked[call] = looked + 1
                 self.hints.give(call)
 

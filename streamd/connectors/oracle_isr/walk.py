@@ -17,7 +17,7 @@ from streamd.connectors.oracle_isr.register import Cursor, Register
 from streamd.connectors.oracle_isr.wire import Tree
 from streamd.connectors.oracle_isr.zone import Zone
 from streamd.model import Phase
-from streamd.pull.windows import Pace, Window, clip, slices
+from streamd.pull.windows import Pace, Step, Window, clip, slices
 
 HOUR = timedelta(hours=1)
 SWEEP_EVERY = HOUR
@@ -51,15 +51,18 @@ class Walk:
             catch_up=HOUR,
         )
 
+    async def try_out(self, now: datetime) -> None:
+        """Ask for the list that the next step begins with, and leave it; raises as `Face.search` does."""
+        if (step := self._next(now)) is not None:
+            cell = Cell(at=step.window.end, ends=step.window)
+            await self._face.search(cell.criteria(self._zone, self._face.list_length), Turn.USUAL)
+
     async def step(self, link: Link, now: datetime) -> bool:
         """Fetch the next window; return whether more are waiting. `now`: the server's."""
-        cursor = self._register.cursor
-        assert cursor is not None
-        step = self._pace.next(cursor.watermark, now)
-        window = clip(step.window, cursor.begin, None) if step is not None else None
-        if step is None or window is None:
+        cursor, step = self._register.cursor, self._next(now)
+        if cursor is None or step is None:
             return False
-        published, holes = await self._fetch(window, "live" if step.newest else "backfill")
+        published, holes = await self._fetch(step.window, "live" if step.newest else "backfill")
         moved = step.watermark
         oldest = self._register.running.oldest_missing()
         if published.waiting:
@@ -92,6 +95,14 @@ class Walk:
             waiting, undivided = waiting + published.waiting, undivided + len(holes)
         progress(1.0, f"{len(parts)} windows")
         return {"published": new, "known": known, "not_readable": waiting, "seconds_not_listed": undivided}
+
+    def _next(self, now: datetime) -> Step | None:
+        """Say what to ask for next, nothing of it before the cursor's beginning; None: nothing is new."""
+        cursor = self._register.cursor
+        step = self._pace.next(cursor.watermark, now) if cursor is not None else None
+        if cursor is None or step is None:
+            return None
+        return replace(step, window=Window(max(step.window.begin, cursor.begin), step.window.end))
 
     async def _fetch(
         self, window: Window, phase: Phase, turn: Turn = Turn.USUAL
