@@ -38,7 +38,8 @@ class Turn(IntEnum):
 
     LIVE = 0
     USUAL = 1
-    BACKFILL = 2
+    BEHIND = 2
+    """What can wait: backfills, and recordings that are read again."""
 
 
 class NotNow(Transient):

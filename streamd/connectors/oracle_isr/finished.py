@@ -150,7 +150,7 @@ class Finished:
         return events
 
     def _know(self, id_: str, tree: Tree, link: LinkName, ended: datetime) -> None:
-        now = self._server_now()
+        now, ingress = self._server_now(), text_of(tree, "ingressCallId")
         known = Known(
             noted=now.timestamp(),
             ended=ended.timestamp(),
@@ -158,8 +158,8 @@ class Finished:
             call_id=link.call_id,
             second=start_second(tree),
             stage=stage_at(ended, now),
-            isr_ucid=text_of(tree, "isrUcid"),
-            ingress_call_id=text_of(tree, "ingressCallId"),
+            isr_ucid=None if ingress else text_of(tree, "isrUcid"),
+            ingress_call_id=ingress,
         )
         self._register.known.note(id_, known)
 

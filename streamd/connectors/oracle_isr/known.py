@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +18,9 @@ from streamd.connectors.oracle_isr.normalise import LinkName
 
 PREFIX = "known/"
 DAYS = timedelta(days=7)
-MOST = 100_000
+MOST = 250_000
+"""Some 140 MB; of ten recordings a second the last seven hours, one more than a sweep goes back."""
+FORGOTTEN_AT_ONCE = 500
 # After the end nothing tells of changes: the archiver's come early, an operator's late (section 3).
 SCHEDULE = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 
@@ -25,8 +28,8 @@ SCHEDULE = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), tim
 class Known(Struct, array_like=True, gc=False):
     """One recording. `noted` (when it became known) and `ended`: seconds since the epoch, by the server.
 
-    `stage`: how many readings of the schedule are done. The call ids are there to ask for it
-    where a server does not take its own id.
+    `stage`: how many readings of the schedule are done. The call id is there to ask for it where
+    a server does not take its own id: `isr_ucid` only where there is no `ingress_call_id`.
     """
 
     noted: float
@@ -58,17 +61,18 @@ def stage_at(ended: datetime, now: datetime) -> int:
 class KnownSet:
     """All of them. What changes is given by `take_changes`, for the commit that carries the events."""
 
-    def __init__(self, stored: Mapping[str, bytes]) -> None:
+    def __init__(self, stored: Mapping[str, bytes], most: int = MOST) -> None:
         decode = msgspec.msgpack.Decoder(Known).decode
-        self._by_id = {name.removeprefix(PREFIX): decode(value) for name, value in stored.items()}
+        found = [(name.removeprefix(PREFIX), decode(value)) for name, value in stored.items()]
+        found.sort(key=lambda each: each[1].noted)
+        self._by_id = dict(found)  # the order is that in which they became known
         self._links: dict[LinkName, int] = {}
-        for each in self._by_id.values():
+        for _, each in found:
             self._count(each.link, 1)
-        self._due = [(each.due, id_) for id_, each in self._by_id.items() if each.due is not None]
-        self._by_age = [(each.noted, id_) for id_, each in self._by_id.items()]
+        self._due = [(each.due, id_) for id_, each in found if each.due is not None]
         heapify(self._due)
-        heapify(self._by_age)
         self._changed: set[str] = set()
+        self._most = most
 
     def __contains__(self, recording_id: object) -> bool:
         return recording_id in self._by_id
@@ -86,10 +90,8 @@ class KnownSet:
 
     def note(self, recording_id: str, known: Known) -> None:
         """Know a recording, newly or as it is now."""
-        before = self._by_id.get(recording_id)
-        if before is None:
+        if recording_id not in self._by_id:
             self._count(known.link, 1)
-            heappush(self._by_age, (known.noted, recording_id))
         self._by_id[recording_id] = known
         self._changed.add(recording_id)
         if known.due is not None:
@@ -107,17 +109,15 @@ class KnownSet:
             heappush(self._due, (at, recording_id))
         return list(found)
 
-    def forget_old(self, now: datetime, most: int = 500) -> None:
-        """Forget what is known for more than seven days, and the oldest where there are too many."""
+    def forget_old(self, now: datetime) -> None:
+        """Forget some of what is known for more than seven days, and the oldest where there are too many."""
         oldest = (now - DAYS).timestamp()
-        for _ in range(most):
-            if not self._by_age or (self._by_age[0][0] >= oldest and len(self._by_id) <= MOST):
+        for recording_id, known in list(islice(self._by_id.items(), FORGOTTEN_AT_ONCE)):
+            if known.noted >= oldest and len(self._by_id) <= self._most:
                 return
-            _, recording_id = heappop(self._by_age)
-            known = self._by_id.pop(recording_id, None)
-            if known is not None:
-                self._count(known.link, -1)
-                self._changed.add(recording_id)
+            del self._by_id[recording_id]
+            self._count(known.link, -1)
+            self._changed.add(recording_id)
 
     def take_changes(self) -> dict[str, bytes | None]:
         """Give what has changed since the last time, as changes of the keyed state."""

@@ -106,6 +106,7 @@ class RecordingSession:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(herald.run)
                 nursery.start_soon(self._follow, herald)
+                nursery.start_soon(self._look_back)
                 while True:
                     await self._poll(herald)
 
@@ -148,7 +149,7 @@ class RecordingSession:
                 self.hints.give(call)
 
     async def _follow(self, herald: Herald) -> NoReturn:
-        """After each poll fetch what has ended, and look again at what may have changed."""
+        """After each poll fetch what has ended, and look for what is missing."""
         herald_told = False
         while True:
             await self._polled.wait()
@@ -157,11 +158,17 @@ class RecordingSession:
             more = True
             while more:
                 more = await self.walk.step(herald.link, self._server_now())
-                await self._upkeep.revisit(self._server_now())
                 await self._upkeep.chase(self._server_now())
                 if not herald_told:
                     herald_told = True
                     herald.assess_nowait()
+
+    async def _look_back(self) -> NoReturn:
+        """Read again what may have changed, behind all that is new."""
+        while True:
+            await self._upkeep.forget_old(self._server_now())
+            if not await self._upkeep.revisit(self._server_now()):
+                await trio.sleep(self._ctx.config.poll_seconds)
 
     # -- the clocks
 

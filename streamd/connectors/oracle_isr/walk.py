@@ -90,7 +90,7 @@ class Walk:
         new = known = waiting = undivided = 0
         for number, part in enumerate(parts):
             progress(number / len(parts), f"window {number + 1} of {len(parts)}")
-            published, holes = await self._fetch(part, "backfill", Turn.BACKFILL)
+            published, holes = await self._fetch(part, "backfill", Turn.BEHIND)
             new, known = new + published.new, known + published.known
             waiting, undivided = waiting + published.waiting, undivided + len(holes)
         progress(1.0, f"{len(parts)} windows")

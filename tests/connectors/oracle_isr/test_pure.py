@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamd.connectors.oracle_isr.cells import Cell, divide, heeds_bounds
 from streamd.connectors.oracle_isr.codes import Action, action
-from streamd.connectors.oracle_isr.known import DAYS, MOST, SCHEDULE, Known, KnownSet, stage_at
+from streamd.connectors.oracle_isr.known import DAYS, SCHEDULE, Known, KnownSet, stage_at
 from streamd.connectors.oracle_isr.normalise import LinkName, link_name
 from streamd.connectors.oracle_isr.running import RunningSet
 from streamd.connectors.oracle_isr.zone import Zone
@@ -272,11 +272,11 @@ def test_what_is_known_is_forgotten_after_seven_days_and_bounded() -> None:
 
 
 def test_of_too_many_the_oldest_are_forgotten() -> None:
-    found = KnownSet({})
-    for number in range(MOST + 10):
+    found = KnownSet({}, most=100)
+    for number in range(110):
         found.note(str(number), known(NOW + number * timedelta(milliseconds=1)))
     found.forget_old(NOW)
-    assert len(found) == MOST
+    assert len(found) == 100
     assert "9" not in found
     assert "10" in found
 
