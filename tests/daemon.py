@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,7 @@ class DaemonProcess:
         assert self._process is not None
         self._process.terminate()
 
-    async def ended(self, within: float = 40.0) -> int:
+    async def ended(self, within: float = 60.0) -> int:
         """Wait for it to end; give its exit code."""
         process = self._process
         assert process is not None
@@ -106,7 +108,7 @@ class DaemonProcess:
         async with httpx.AsyncClient(transport=transport, base_url="http://streamd", timeout=20) as client:
             (await client.post("/restart", params={"name": connector})).raise_for_status()
 
-    async def until(self, state: str, connector: str | None = None, within: float = 30.0) -> dict[str, Any]:
+    async def until(self, state: str, connector: str | None = None, within: float = 60.0) -> dict[str, Any]:
         """Wait until every connector (or one) is in `state`; give the status then."""
         deadline = time.monotonic() + within
         found: Any = None
@@ -126,9 +128,31 @@ class DaemonProcess:
 
     async def drained(self, within: float = 60.0) -> None:
         """Wait until all that was accepted is on Kafka."""
+        await self._each(lambda connector: not connector["spool"]["events"], within)
+
+    async def healed(self, within: float = 60.0) -> None:
+        """Wait until no connector has a gap whose state is not restored."""
+        await self._each(lambda connector: not connector["gaps"], within)
+
+    async def complete(self, within: float = 60.0) -> None:
+        """Wait until all that the vendors have handed over by now is on Kafka, by the daemon's own word.
+
+        Pings prove that; on a silent line there is one each `ping_interval_seconds`.
+        """
+        now = datetime.now(UTC).isoformat()
+        await self._each(lambda connector: (connector["complete_through"] or "") > now, within)
+
+    async def _each(self, condition: Callable[[dict[str, Any]], bool], within: float) -> None:
+        """Wait until a condition is true of every connector."""
         with trio.fail_after(within):
-            while any(each["spool"]["events"] for each in (await self.status())["connectors"].values()):
-                await trio.sleep(0.1)
+            while not all(map(condition, (await self.status())["connectors"].values())):
+                await trio.sleep(0.05)
+
+    async def logged(self, event: str, within: float = 60.0) -> None:
+        """Wait until an event is in the log."""
+        with trio.fail_after(within):
+            while f'"event":"{event}"' not in self.log.read_text():
+                await trio.sleep(0.05)
 
     def tail(self, lines: int = 40) -> str:
         """Give the end of the log."""

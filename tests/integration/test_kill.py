@@ -14,6 +14,7 @@ from tests import judge
 KILLS = 50
 PRODUCERS = ("Agent_itd_1.0.0", "Queue_itd_1.0.0")
 SLACK_SECONDS = 2.0
+QUICK = "ping_interval_seconds = 0.5\nsnapshot_settle_seconds = 0.5\n"
 
 
 async def _connected_again(avaya: Any, before: int) -> None:
@@ -27,11 +28,11 @@ async def test_fifty_kills_under_load_lose_nothing_that_no_gap_declares(site: An
     dice = random.Random(20261127)
     away = 0.0
     async with open_avaya_simulator(AvayaOptions(keys=30, rate=600, producers=PRODUCERS)) as avaya:
-        daemon = site.daemon(avaya.connector_table())
+        daemon = site.daemon(avaya.connector_table() + QUICK)
         daemon.start()
         await daemon.until("live")
         for _ in range(KILLS):
-            await trio.sleep(dice.uniform(0.05, 1.2))
+            await trio.sleep(dice.uniform(0.02, 0.8))
             daemon.kill()
             down, before = time.monotonic(), len(avaya.log)
             avaya.remove_keys(1, PRODUCERS[0], silent=True)
@@ -40,10 +41,9 @@ async def test_fifty_kills_under_load_lose_nothing_that_no_gap_declares(site: An
             await _connected_again(avaya, before)
             away += time.monotonic() - down
         await daemon.until("live")
-        await trio.sleep(3.5)  # stale keys are retired two seconds behind the proof
+        await daemon.healed()  # with that, stale keys are retired
         avaya.set_rate(0)
-        await trio.sleep(0.5)
-        await daemon.drained()
+        await daemon.complete()
         truth, sent = avaya.truth(), list(avaya.log)
         assert await daemon.stop() == 0, daemon.tail()
     topics = await trio.to_thread.run_sync(site.read)

@@ -14,13 +14,15 @@ from tests import judge
 
 async def test_every_message_is_on_kafka_in_order_and_the_state_topic_equals_the_truth(site: Any) -> None:
     async with open_avaya_simulator(AvayaOptions(keys=40, rate=400)) as avaya:
-        daemon = site.daemon(avaya.connector_table())
+        daemon = site.daemon(avaya.connector_table() + "ping_interval_seconds = 0.5\n")
         daemon.start()
         await daemon.until("live")
-        await trio.sleep(3)
+        with trio.fail_after(60):
+            while len(avaya.log) <= 1000:
+                await trio.sleep(0.05)
+        await daemon.healed()  # soon, while messages come
         avaya.set_rate(0)
-        await trio.sleep(0.5)
-        await daemon.drained()
+        await daemon.complete()
         truth, sent = avaya.truth(), list(avaya.log)
         assert await daemon.stop() == 0, daemon.tail()
     topics = await trio.to_thread.run_sync(site.read)

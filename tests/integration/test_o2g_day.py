@@ -148,16 +148,16 @@ async def test_a_day_of_faults_ends_with_the_switchboards_truth(
             daemon.start()
             await daemon.until("live")
             day = Day(simulator, daemon)
-            with trio.fail_after(75):
+            with trio.fail_after(240):
                 for fault in itertools.cycle(dice.sample(FAULTS, len(FAULTS))):
-                    if simulator.calls_started >= CALLS:
+                    if simulator.calls_started >= CALLS and day.faults.keys() == set(FAULTS):
                         break
                     await trio.sleep(dice.uniform(0.5, 1.5))
                     await day.strike(fault)
             simulator.set_rate(0)
             await daemon.until("live")
-            await trio.sleep(0.5)
-            await daemon.drained()
+            await daemon.healed()
+            await daemon.complete()
             truth = simulator.truth()["agents"]
             calls = {f"{login}|{ref}": digest(call) for (login, ref), call in simulator.calls().items()}
             assert await daemon.stop() == 0, daemon.tail()
@@ -175,7 +175,6 @@ async def test_a_day_of_faults_ends_with_the_switchboards_truth(
         holes = judge.gaps(on["streamd.gaps"])
         assert undeclared(simulator, events, holes) == []
         assert judge.missing_numbers(events + judge.events(on["streamd.connectors"])) == {}
-    assert set(day.faults) == set(FAULTS)
     ours = [hole for hole in holes if hole["cause"] not in ("new_spool", "stopped")]
     declared = sum(judge.instant(hole["to"]) - judge.instant(hole["from"]) for hole in ours)
     assert declared <= day.away + SLACK_SECONDS * day.faults.total(), (declared, day.away, day.faults)

@@ -20,6 +20,7 @@ from tests.kafka.embedded import EmbeddedCluster
 from tests.kafka.reader import Record
 
 OUTAGE_SECONDS = 60.0
+QUICK = "ping_interval_seconds = 0.5\nsnapshot_settle_seconds = 0.5\n"
 QUEUE = "Queue_itd_1.0.0"
 MEASURES, STATE = VENDOR_TOPICS
 REFUSED_BYTES = 1_500_000  # above the 1,048,588 that a broker takes by default, and no compression helps
@@ -27,11 +28,24 @@ REFUSED_BYTES = 1_500_000  # above the 1,048,588 that a broker takes by default,
 
 async def stopped(site: Site, daemon: DaemonProcess, avaya: AvayaSimulator) -> dict[str, list[Record]]:
     """Let all of it come to rest, stop the daemon, and give what is on Kafka."""
+    await daemon.healed()  # soon, while messages come
     avaya.set_rate(0)
-    await trio.sleep(0.5)
-    await daemon.drained()
+    await daemon.complete()
     assert await daemon.stop() == 0, daemon.tail()
     return await trio.to_thread.run_sync(site.read)
+
+
+async def more(avaya: AvayaSimulator, count: int) -> None:
+    """Wait until so many more messages have been sent."""
+    goal = len(avaya.log) + count
+    with trio.fail_after(60):
+        while len(avaya.log) < goal:
+            await trio.sleep(0.05)
+
+
+async def stuck_places(daemon: DaemonProcess) -> set[str]:
+    """Give the partitions, topic/number, and topics that are waited for."""
+    return set((await daemon.status())["kafka"]["stuck"])
 
 
 def numbered(topics: dict[str, list[Record]], *which: str) -> list[dict[str, Any]]:
@@ -67,10 +81,10 @@ async def test_a_broker_that_is_gone_for_a_minute_under_load_costs_nothing_but_t
     site = own_site(own_real_kafka)
     options = AvayaOptions(keys=50, rate=500, producers=(QUEUE,))
     async with open_avaya_simulator(options) as avaya:
-        daemon = site.daemon(avaya.connector_table())
+        daemon = site.daemon(avaya.connector_table() + QUICK)
         daemon.start()
         await daemon.until("live")
-        await trio.sleep(2)
+        await daemon.healed()
         await trio.to_thread.run_sync(own_real_kafka.kill)
         before = len(avaya.log)
         await trio.sleep(OUTAGE_SECONDS)
@@ -79,7 +93,6 @@ async def test_a_broker_that_is_gone_for_a_minute_under_load_costs_nothing_but_t
         assert connector["state"] == "live"
         assert connector["spool"]["events"] > 400 * OUTAGE_SECONDS
         await trio.to_thread.run_sync(own_real_kafka.start)
-        await trio.sleep(2)
         truth, sent = avaya.truth, avaya.log
         topics = await stopped(site, daemon, avaya)
         assert order_on_kafka(topics[MEASURES]) == order_sent(sent)
@@ -96,19 +109,17 @@ async def test_a_topic_that_is_deleted_is_made_anew_and_goes_on_without_a_hole(
 ) -> None:
     site = own_site(real_kafka)
     topic = f"{site.prefix}.{MEASURES}"
-    async with open_avaya_simulator(AvayaOptions(keys=20, rate=100, producers=(QUEUE,))) as avaya:
-        daemon = site.daemon(avaya.connector_table())
+    async with open_avaya_simulator(AvayaOptions(keys=20, rate=200, producers=(QUEUE,))) as avaya:
+        daemon = site.daemon(avaya.connector_table() + QUICK)
         daemon.start()
         await daemon.until("live")
-        await trio.sleep(1)
+        await daemon.complete()
         await trio.to_thread.run_sync(real_kafka.delete_topic, topic)
         await trio.sleep(2)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not (await trio.to_thread.run_sync(real_kafka.topics)).get(topic):
                 await trio.sleep(0.2)
-        made = len(avaya.log)
-        await trio.sleep(2)
-        assert len(avaya.log) > made
+        await more(avaya, 400)
         topics = await stopped(site, daemon, avaya)
         truth = avaya.truth()
     measures = judge.events(topics[MEASURES])
@@ -141,25 +152,26 @@ async def test_a_forbidden_topic_waits_alone_and_is_caught_up_when_it_is_allowed
         "sasl_username = 'streamd'\nsasl_password = 'a password'\n"
     )
     async with open_avaya_simulator(AvayaOptions(keys=20, rate=100, producers=(QUEUE,))) as avaya:
-        daemon = site.daemon(avaya.connector_table(), login, cluster.sasl_bootstrap_servers)
+        daemon = site.daemon(avaya.connector_table() + QUICK, login, cluster.sasl_bootstrap_servers)
         daemon.start()
         await daemon.until("live")
-        await trio.sleep(3)
-        status = await daemon.status()
-        assert any(place.startswith(forbidden) for place in status["kafka"]["stuck"])
-        assert not any(
-            place.startswith(topic + "/") for topic in others for place in status["kafka"]["stuck"]
-        )
-        topics = await trio.to_thread.run_sync(site.read)
+        with trio.fail_after(60):
+            while {place.partition("/")[0] for place in await stuck_places(daemon)} != {forbidden}:
+                await trio.sleep(0.1)
+            topics = await trio.to_thread.run_sync(site.read)
+            while not _has_live(topics) or judge.latest(topics[STATE]).keys() != avaya.truth().keys():
+                topics = await trio.to_thread.run_sync(site.read)
         assert topics[MEASURES] == []
-        assert judge.latest(topics[STATE]).keys() == avaya.truth().keys()
-        moments = [event["type"] for event in judge.events(topics["streamd.connectors"])]
-        assert "streamd.connector.live" in moments
         await trio.to_thread.run_sync(cluster.allow, "streamd", "WRITE", forbidden)
         topics = await stopped(site, daemon, avaya)
         assert order_on_kafka(topics[MEASURES]) == order_sent(avaya.log)
         assert judge.latest(topics[STATE]) == avaya.truth()
     assert judge.missing_numbers(numbered(topics, MEASURES, "streamd.connectors")) == {}
+
+
+def _has_live(topics: dict[str, list[Record]]) -> bool:
+    moments = judge.events(topics["streamd.connectors"])
+    return any(event["type"] == "streamd.connector.live" for event in moments)
 
 
 async def test_a_record_that_is_too_large_is_a_dead_letter_with_its_number_and_the_others_go_on(
@@ -168,14 +180,12 @@ async def test_a_record_that_is_too_large_is_a_dead_letter_with_its_number_and_t
     site = own_site(real_kafka)
     dice = random.Random(1)
     async with open_avaya_simulator(AvayaOptions(keys=10, rate=100, producers=(QUEUE,))) as avaya:
-        daemon = site.daemon(avaya.connector_table())
+        daemon = site.daemon(avaya.connector_table() + QUICK)
         daemon.start()
         await daemon.until("live")
         notes = "".join(dice.choices(string.ascii_letters + string.digits, k=REFUSED_BYTES))
         avaya.upsert(QUEUE, {"queueId": "too-large"}, {"notes": notes})
-        before = len(avaya.log)
-        await trio.sleep(2)
-        assert len(avaya.log) > before + 100
+        await more(avaya, 100)
         avaya.delete(QUEUE, {"queueId": "too-large"})
         topics = await stopped(site, daemon, avaya)
         sent, truth = list(avaya.log), avaya.truth()
@@ -200,17 +210,19 @@ async def test_a_partition_without_leader_stops_only_itself(
 ) -> None:
     site = own_site(EmbeddedCluster(embedded_kafka))
     async with open_avaya_simulator(AvayaOptions(keys=40, rate=100, producers=(QUEUE,))) as avaya:
-        daemon = site.daemon(avaya.connector_table())
+        daemon = site.daemon(avaya.connector_table() + QUICK)
         daemon.start()
         await daemon.until("live")
-        await trio.sleep(2)
+        await daemon.complete()
         embedded_kafka.set_leader(f"{site.prefix}.{MEASURES}", 0, NO_LEADER)
-        await trio.sleep(1)
-        before = await trio.to_thread.run_sync(ends, site)
-        await trio.sleep(3)
-        after = await trio.to_thread.run_sync(ends, site)
-        assert (await daemon.status())["kafka"]["stuck"].keys() == {f"{site.prefix}.{MEASURES}/0"}
-        assert {place for place in after if after[place] <= before[place]} == set()
+        leaderless = {f"{site.prefix}.{MEASURES}/0"}
+        with trio.fail_after(60):
+            while await stuck_places(daemon) != leaderless:
+                await trio.sleep(0.1)
+            before = after = await trio.to_thread.run_sync(ends, site)
+            while any(after[place] <= before[place] for place in after):
+                after = await trio.to_thread.run_sync(ends, site)
+        assert await stuck_places(daemon) == leaderless
         embedded_kafka.set_leader(f"{site.prefix}.{MEASURES}", 0, 1)
         topics = await stopped(site, daemon, avaya)
         assert order_on_kafka(topics[MEASURES]) == order_sent(avaya.log)
