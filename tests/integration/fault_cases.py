@@ -31,7 +31,7 @@ QUICK: Mapping[str, Any] = {
     "snapshot_proof_seconds": 1.2,
     "requests_per_second": 100.0,
 }
-PINGS: Mapping[str, Any] = {"ping_interval_seconds": 0.3, "pong_timeout_seconds": 0.7}
+PINGS: Mapping[str, Any] = {"ping_interval_seconds": 0.3, "pong_timeout_seconds": 1.5}
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ CASES: Mapping[str, Case] = {
     "vanish-while-away": passes("vanish-while-away=3", act=drop, fresh=True),
     "midnight-reset": kept("midnight-reset=1", hold=3),
     "silent-night": kept("silent-night", hold=3),
-    "half-open": passes("half-open=1", hold=4, fresh=True, keys=PINGS),
+    "half-open": passes("half-open=1", hold=5, fresh=True, keys=PINGS),
     "no-pong": kept("no-pong", "ping-interval=3", hold=5, keys=PINGS, fresh=True),
-    "late-pong": kept("late-pong=1", hold=3, keys=PINGS),
+    "late-pong": kept("late-pong=3", hold=5, keys=PINGS),
     "drop-every": passes("drop-every=3", hold=8, fresh=True),
     "reset-every": passes("reset-every=3", hold=8, fresh=True),
     "close-every": passes("close-every=3", hold=8, fresh=True),
