@@ -89,7 +89,7 @@ class Core:
 
     async def reach(self, connector: str, state: str) -> None:
         """Wait until a connector is in a state."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             status = self.daemon.fleet.runtimes[connector].status
             while status.state != state:
                 await status.changed.wait()
@@ -164,7 +164,7 @@ async def open_core(
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(daemon.run)
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     await announcer.is_ready.wait()
                 for name in connectors:
                     await core.reach(name, "live")

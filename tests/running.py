@@ -53,12 +53,12 @@ class Running:
     def reason(self) -> str:
         return self.runtime.status.reason or ""
 
-    async def until(self, condition: Callable[[], Any], within: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], Any], within: float = 30.0) -> None:
         with trio.fail_after(within):
             while not condition():
                 await trio.sleep(0.02)
 
-    async def until_state(self, state: str, within: float = 15.0) -> None:
+    async def until_state(self, state: str, within: float = 30.0) -> None:
         try:
             await self.until(lambda: self.state == state, within)
         except trio.TooSlowError:

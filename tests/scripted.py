@@ -149,8 +149,8 @@ async def running(spool: Spool, *runtimes: Runtime) -> AsyncIterator[trio.Cancel
 
 
 async def settled(spool: Spool) -> None:
-    """Return when all that was begun before has come to a wait."""
-    for _ in range(3):
+    """Return when all that was begun before has come to a wait, after ten commits at most."""
+    for _ in range(10):
         await spool.flush()
         await trio.testing.wait_all_tasks_blocked()
 

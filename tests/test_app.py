@@ -53,7 +53,7 @@ async def test_a_spool_found_corrupt_at_work_is_replaced_and_the_daemon_runs_on(
     async with trio.open_nursery() as nursery:
         announcer = Announcer({})
         nursery.start_soon(app.run, path, load(path).config, announcer)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await announcer.is_ready.wait()
             while "a" not in lamps:
                 await trio.sleep(0.01)
@@ -90,7 +90,7 @@ async def test_sigterm_ends_the_daemon_although_restarts_take_longer_than_the_go
             nursery.start_soon(core.daemon.fleet.restart, name)
         await trio.sleep(0.1)
         core.daemon.stopping.set()
-        with trio.fail_after(8):
+        with trio.fail_after(30):
             while not core.daemon.spool.closed:
                 await trio.sleep(0.02)
         nursery.cancel_scope.cancel()
@@ -113,7 +113,7 @@ async def test_sigterm_ends_the_daemon_on_a_full_disk(
     async with open_core(tmp_path, monkeypatch, connectors=["a"]) as core:
         full.append(True)
         core.daemon.stopping.set()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not core.daemon.spool.closed:
                 await trio.sleep(0.02)
 
@@ -136,7 +136,7 @@ async def test_a_reload_asked_for_before_all_is_up_waits_until_it_is(
         used.append(await daemon.reload())
         daemon.stopping.set()
 
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reload)
             await trio.testing.wait_all_tasks_blocked()

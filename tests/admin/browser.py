@@ -17,7 +17,7 @@ import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Page:

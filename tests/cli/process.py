@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Run:

@@ -21,7 +21,7 @@ def test_it_serves_until_a_signal_and_ends_with_0(ended_by: signal.Signals) -> N
         assert process.stdout is not None
         assert process.stdout.readline().startswith("base_url http://127.0.0.1:")
         process.send_signal(ended_by)
-        _, complaints = process.communicate(timeout=20)
+        _, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (0, "")
 
 

@@ -130,19 +130,21 @@ async def test_a_reload_adds_and_removes_paths_without_a_restart(running):
 
 
 async def test_a_connector_that_is_lost_refused_or_crashed_answers_503(running, bell):
-    came_back = trio.Event()
+    crashed, go_on = trio.Event(), trio.Event()
 
     async def crash_once(context: Context[Any], link: Link) -> None:
-        if not came_back.is_set():
-            came_back.set()
+        if not crashed.is_set():
+            crashed.set()
             raise ZeroDivisionError
+        await go_on.wait()
         await ring(context, link)
 
     bell["rome"] = crash_once
     running.configure(paris="/paris", rome="/rome")
     async with run_daemon(running), httpx.AsyncClient() as client:
-        await came_back.wait()
+        await crashed.wait()
         assert (await client.post(f"{running.url}/rome")).headers["retry-after"] == "5"
+        go_on.set()
         await until_answered(client, f"{running.url}/paris", 200)
         await until_answered(client, f"{running.url}/rome", 200)
 
