@@ -58,6 +58,9 @@ class Watched(trio.abc.Stream):
         if self._pauses:
             await trio.sleep(PAUSE_SECONDS)
         before = monotonic()
+        if self._stream.socket.fileno() < 0:  # closed during the pause; is_readable would be a ValueError
+            self.fault = self.fault or "closed here"
+            raise trio.ClosedResourceError
         if not self._stream.socket.is_readable():
             self.drained_at = self._empty_at = before
             await self._wait_readable()

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import ConfigError, Rejected, StreamdError, Transient
+from streamd.transport import stream
 from streamd.transport.stream import Watched, open_tcp_stream
 from streamd.transport.tls import client_context
 from streamd.transport.websocket import LinkClosed, open_websocket
@@ -40,6 +41,22 @@ async def test_bytes_that_wait_in_the_kernel_hold_the_proof_back(serve):
         with trio.move_on_after(0.01):
             await opened.stream.receive_some(4)
         assert opened.watch.drained_at >= arrived
+
+
+async def test_a_stream_that_is_closed_while_its_reader_pauses_ends_the_reading_as_closed(serve, monkeypatch):
+    monkeypatch.setattr(stream, "PAUSE_SECONDS", 0.3)
+
+    async def script(stream):
+        await stream.send_all(b"x")
+        await trio.sleep_forever()
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    assert await opened.stream.receive_some(1) == b"x"  # so soon that a pause follows
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(opened.stream.aclose)
+        with pytest.raises(trio.ClosedResourceError):
+            await opened.stream.receive_some(1)
+    assert opened.watch.fault == "closed here"
 
 
 async def test_what_the_layer_above_has_not_worked_off_is_not_proved(serve):
