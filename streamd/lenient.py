@@ -1,14 +1,15 @@
 """Read a vendor's JSON objects into snake_case Structs, and lose nothing of what is not known of them.
 
-An `Entity` is declared once, with the names and types that are published. Its twin, made here, has the
-vendor's spelling, so that a usual message takes one typed decode and one conversion, both in C. What that
-refuses (a field nobody knows, a value of another type) is read field by field instead: `extra` keeps it.
+An `Entity` is declared once, with the names and types that are published. Its twin, made here, is the same
+but for the vendor's spelling: a usual message takes one typed decode, in C, and then what was decoded becomes
+the entity where it stands. What the decode refuses (a field nobody knows, a value of another type) is read
+field by field instead: `extra` keeps it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import UnionType
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -50,6 +51,8 @@ def camel(name: str) -> str:
 
 Fit = Callable[[Any], Any]
 """Give a value as its field takes it; raises Unfit."""
+Adopt = Callable[[Any], None]
+"""Make a twin the entity itself."""
 
 
 class Unfit(Exception):
@@ -72,25 +75,45 @@ class Reader:
     def __init__(self, unusual: Iterable[str] = ()) -> None:
         self._unusual = {snake(name): name for name in unusual}
         self._twins: dict[type, Any] = {}
+        self._adopters: dict[type[Entity], Adopt] = {}
         self._places: dict[type, Mapping[str, _Place]] = {}
 
     def twin(self, entity: type[Entity], tag_field: str | None = None, tag: str | None = None) -> Any:
-        """Make the Struct that reads `entity` as the vendor spells it, and nothing else.
+        """Make the Struct that reads `entity` as the vendor spells it, and nothing else; then `adopter`.
 
-        With `tag_field` it is told by that field, and does not carry it.
+        With `tag_field` it is told by that field, and leaves it at its default.
         """
         spelling = {name: vendor for vendor, (name, _) in self._sent(entity).items() if vendor != tag_field}
         return msgspec.defstruct(
             entity.__name__,
-            # `own` too: an attribute that is missing would cost the conversion an exception.
+            # `own` too, or they would keep their names.
             [(each.name, self._mirrored(each.type), _default(each)) for each in fields(entity)],
+            bases=(entity,),
             kw_only=True,
             gc=False,
-            rename=spelling.get,
+            rename=lambda name: spelling.get(name, f" {name}"),  # out of the vendor's reach
             forbid_unknown_fields=True,
             tag_field=tag_field,
             tag=tag,
         )
+
+    def adopter(self, entity: type[Entity]) -> Adopt:
+        """Give what makes a twin of `entity`, and all in it, the entity itself.
+
+        A twin adds nothing to what it inherits, so that Python lets it change its class. To copy it costs
+        three times as much.
+        """
+        if entity not in self._adopters:
+            ones: list[tuple[str, Adopt]] = []
+            lists: list[tuple[str, Adopt]] = []
+            for each in fields(entity):
+                for member in _members(each.type):
+                    if _is_entity(member):
+                        ones.append((each.name, self.adopter(member)))
+                    elif get_origin(member) is list and _is_entity(get_args(member)[0]):
+                        lists.append((each.name, self.adopter(get_args(member)[0])))
+            self._adopters[entity] = _adopter(entity, ones, lists)
+        return self._adopters[entity]
 
     def read(self, entity: type[E], value: Mapping[str, Any]) -> E:
         """Read a decoded object, whatever is in it."""
@@ -134,7 +157,7 @@ class Reader:
 
     def _fit_for(self, wanted: Any) -> Fit:
         """Compile the way of a value into its field."""
-        members = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+        members = _members(wanted)
         plain = _PLAIN.intersection(map(_bare, members))
         if Any in members:
             return lambda value: value
@@ -155,6 +178,24 @@ class Reader:
         return fit
 
 
+def _adopter(
+    entity: type[Entity], ones: Sequence[tuple[str, Adopt]], lists: Sequence[tuple[str, Adopt]]
+) -> Adopt:
+    def adopt(twin: Any) -> None:
+        twin.__class__ = entity
+        for name, adopt_one in ones:
+            value = getattr(twin, name)
+            if isinstance(value, Entity):
+                adopt_one(value)
+        for name, adopt_each in lists:
+            value = getattr(twin, name)
+            if isinstance(value, list):
+                for each in value:
+                    adopt_each(each)
+
+    return adopt
+
+
 def _default(place: FieldInfo) -> Any:
     if place.default is not msgspec.NODEFAULT:
         return place.default
@@ -162,6 +203,10 @@ def _default(place: FieldInfo) -> Any:
 
 
 _PLAIN = frozenset((str, int, float, bool, dict, datetime))
+
+
+def _members(wanted: Any) -> tuple[Any, ...]:
+    return get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
 
 
 def _bare(wanted: Any) -> Any:

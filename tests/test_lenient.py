@@ -60,14 +60,18 @@ def test_the_usual_way_and_the_lenient_way_read_the_same() -> None:
     line = (
         b'{"userName":"a","inner":{"ACDCalls":1},"several":[{}],"either":{"ACDCalls":2},"anything":[{"b":1}]}'
     )
-    usual = msgspec.convert(decode(line), Outer, from_attributes=True)
+    usual = decode(line)
+    READER.adopter(Outer)(usual)
+    assert type(usual) is Outer
     assert usual == READER.read(Outer, msgspec.json.decode(line))
     assert usual.inner == Inner(acd_calls=1)
     assert usual.either == Inner(acd_calls=2)
     assert msgspec.json.encode(usual).startswith(b'{"user_name":"a","inner":{"acd_calls":1}')
 
 
-@pytest.mark.parametrize("line", [b'{"user_name":"a"}', b'{"userName":1}', b'{"verdict":1}', b'{"x":1}'])
+@pytest.mark.parametrize(
+    "line", [b'{"user_name":"a"}', b'{"userName":1}', b'{"verdict":"v"}', b'{"extra":{}}', b'{"x":1}']
+)
 def test_the_usual_way_refuses_what_is_odd(line: bytes) -> None:
     with pytest.raises(UNREADABLE):
         decode(line)

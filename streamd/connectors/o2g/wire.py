@@ -1,7 +1,7 @@
 """The lines of an event channel, decoded: any bytes give events or a BadRecord, nothing else.
 
-A usual line takes one typed decode, told by `eventName`, and one conversion to the published names. What
-that refuses is read again field by field, so that odd input loses nothing (vendors/o2g.md, section 3).
+A usual line takes one typed decode, told by `eventName`. What that refuses is read again field by field, so
+that odd input loses nothing (vendors/o2g.md, section 3).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamd.connectors.o2g.catalogue import CHANNEL_INFORMATION, KINDS, MESSAGE
 from streamd.connectors.o2g.entities import UNUSUAL
 from streamd.connectors.o2g.telephony import CallCreated, CallModified, CallRemoved, UserSnapshot
 from streamd.errors import BadRecord
-from streamd.lenient import UNREADABLE, Entity, Reader
+from streamd.lenient import UNREADABLE, Adopt, Entity, Reader
 from streamd.transport.lines import TooLong
 
 # Whose call it is, and which, no other field can say.
@@ -33,11 +33,12 @@ def _refuse(constant: str) -> Any:
     raise ValueError(constant)  # NaN and Infinity are no JSON
 
 
-Twins: TypeAlias = Mapping[type, tuple[str, type[Entity]]]
+Twins: TypeAlias = Mapping[type, tuple[str, Adopt]]
 
 _reader = Reader(UNUSUAL)
 _twins: Twins = {
-    _reader.twin(entity, "eventName", name): (name, entity) for name, entity in _ENTITIES.items()
+    _reader.twin(entity, "eventName", name): (name, _reader.adopter(entity))
+    for name, entity in _ENTITIES.items()
 }
 _decode_usual = msgspec.json.Decoder(cast("type[Any]", Union[tuple(_twins)])).decode  # noqa: UP007
 _decode_any = msgspec.json.Decoder().decode
@@ -50,12 +51,12 @@ def decode(line: bytes | TooLong, origin: str) -> list[Entity | BadRecord]:
     if isinstance(line, TooLong):
         return [BadRecord(f"a line of {line.length} bytes", line.beginning, origin)]
     try:
-        message = _decode_usual(line)
+        event = _decode_usual(line)
     except UNREADABLE:
         return _read(line, origin)
-    name, entity = _twins[type(message)]
-    event = msgspec.convert(message, entity, from_attributes=True)
-    event.event_name = name  # type: ignore[attr-defined]
+    name, adopt = _twins[type(event)]
+    adopt(event)
+    event.event_name = name
     return [_checked(event, line, origin)]
 
 
