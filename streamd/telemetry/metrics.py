@@ -112,7 +112,12 @@ class ConnectorCounters:
         self._metrics = metrics
         self._connector = connector
         self._vendor = vendor
+        self._counters: dict[str, Counter] = {}  # to look one up costs as much as to decode an event
 
     def count(self, name: str, by: int = 1) -> None:
         """Add `by` to the counter of this name."""
-        self._metrics.counter(name, self._vendor).labels(self._connector).inc(by)
+        counter = self._counters.get(name)
+        if counter is None:
+            counter = self._metrics.counter(name, self._vendor).labels(self._connector)
+            self._counters[name] = counter
+        counter.inc(by)
