@@ -37,9 +37,16 @@ class Pace:
         self._puts.append((at, items))
         self._uncommitted += items
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether `wait` would not have to look at what has been committed since."""
+        return self._uncommitted <= MOST_UNCOMMITTED
+
     async def wait(self) -> None:
         """Wait for room; once the patience is used up, not again before the spool has caught up."""
         await trio.lowlevel.checkpoint()
+        if self.has_room:
+            return
         self._forget_committed()
         while self._uncommitted > MOST_UNCOMMITTED and self._patience > 0:
             await trio.sleep(_STEP_SECONDS)
