@@ -8,9 +8,10 @@ removed since, nor touch one that began since, of which the events say all there
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from datetime import datetime
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -34,6 +35,8 @@ Changes = MutableMapping[str, bytes | None]
 T = TypeVar("T", Leg, Participant)
 
 PREFIX = "call/"
+_device: Callable[[Leg], str | None] = attrgetter("device_id")
+_participant: Callable[[Participant], str | None] = attrgetter("participant_id")
 _decode_name = msgspec.json.Decoder(tuple[str, str]).decode
 
 
@@ -93,14 +96,7 @@ class Calls:
         login, ref = _names(data)
         user = self._user(login)
         data.call_state = call_state(data.call_data)
-        state = CallStateData(
-            login_name=login,
-            call_ref=ref,
-            call_state=data.call_state,
-            call_data=data.call_data,
-            legs=data.legs,
-            participants=data.participants,
-        )
+        state = _told(login, ref, data)
         self._see(login, user, ref, changes)
         user.rows[ref] = Row(state, whole=True)
         items.append(call_state_of(login, ref, state, received))
@@ -210,14 +206,7 @@ class Calls:
         row = user.rows.setdefault(ref, Row())
         if row.whole:
             return
-        state = CallStateData(
-            login_name=login,
-            call_ref=ref,
-            call_state=call_state(call.call_data),
-            call_data=call.call_data,
-            legs=call.legs,
-            participants=call.participants,
-        )
+        state = _told(login, ref, call)
         for change in row.since:
             state = merged(state, change)
         row.data, row.whole, row.since = state, True, []
@@ -250,6 +239,18 @@ class Calls:
         items.append(call_state_of(login, ref, None, received))
 
 
+def _told(login: str, ref: str, call: CallCreated | Call) -> CallStateData:
+    """Give the call as it is told whole."""
+    return CallStateData(
+        login_name=login,
+        call_ref=ref,
+        call_state=call_state(call.call_data),
+        call_data=call.call_data,
+        legs=call.legs,
+        participants=call.participants,
+    )
+
+
 def merged(state: CallStateData | None, change: CallModified) -> CallStateData:
     """Give the call as it is after `change`; nothing of `state` is altered."""
     call_data = change.call_data
@@ -258,12 +259,13 @@ def merged(state: CallStateData | None, change: CallModified) -> CallStateData:
     legs = state.legs if state is not None else None
     participants = state.participants if state is not None else None
     if change.modified_legs or change.added_legs or change.removed_legs:
-        gone = {leg.device_id for leg in change.removed_legs or ()}
-        legs = _merged(legs, (change.modified_legs, change.added_legs), gone, "device_id")
-    if change.modified_participants or change.added_participants or change.removed_participant_ids:
-        left = set(change.removed_participant_ids or ())
-        changed = (change.modified_participants, change.added_participants)
-        participants = _merged(participants, changed, left, "participant_id")
+        gone = [leg.device_id for leg in change.removed_legs or ()]
+        legs = _merged(legs, change.modified_legs, change.added_legs, gone, _device)
+    left = change.removed_participant_ids or ()
+    if change.modified_participants or change.added_participants or left:
+        participants = _merged(
+            participants, change.modified_participants, change.added_participants, left, _participant
+        )
     return CallStateData(
         login_name=change.login_name,
         call_ref=change.call_ref,
@@ -274,12 +276,18 @@ def merged(state: CallStateData | None, change: CallModified) -> CallStateData:
     )
 
 
-def _merged(before: list[T] | None, changed: Iterable[list[T] | None], gone: set[Any], name: str) -> list[T]:
+def _merged(
+    before: list[T] | None,
+    modified: list[T] | None,
+    added: list[T] | None,
+    gone: Collection[str | None],
+    name: Callable[[T], str | None],
+) -> list[T]:
     """Give the list with the changed ones in their old places, the new ones behind, the gone left out."""
-    found = {getattr(each, name): each for each in before or ()}
-    for each in (each for part in changed for each in part or ()):
-        found[getattr(each, name)] = each
-    return [each for key, each in found.items() if key not in gone]
+    found: dict[str | None, T] = {name(e): e for part in (before, modified, added) for e in part or ()}
+    for each in gone:
+        found.pop(each, None)
+    return list(found.values())
 
 
 def _names(data: CallCreated | CallModified | CallRemoved) -> tuple[str, str]:

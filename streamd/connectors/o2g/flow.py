@@ -119,7 +119,7 @@ class Flow:
             return decode(line, self._origin)
         if not self._all_are_private:
             events = decode(line, self._origin)
-            if not any(type(event) is RoutingService for event in events):
+            if RoutingService not in map(type, events):
                 return events
         messages = objects(line)
         if messages is None:

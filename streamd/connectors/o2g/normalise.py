@@ -113,13 +113,15 @@ def agent_state_of(login: str, data: AgentStateData | None, received: datetime) 
 
 
 def _getter(entity: type[Entity], names: Iterable[str]) -> Get:
-    """Compile the look-up of the first of `names` that an event has: nearly always it is the only one."""
+    """Compile the look-up of the first of `names` that an event has, which often is the only one."""
     found = [name for name in names if name in entity.__struct_fields__]
     if "user" in entity.__struct_fields__:
         return _user_of
     if not found:
         return lambda data: None
     first, others = attrgetter(found[0]), found[1:]
+    if not others:
+        return first
     return lambda data: first(data) or next((each for name in others if (each := getattr(data, name))), None)
 
 

@@ -76,8 +76,6 @@ class ServiceEntry(Struct, rename="camel"):
 class SessionInfo(Struct, rename="camel"):
     """An open session; `time_to_live` is in seconds."""
 
-    admin: bool | None = None
-    login: str | None = None
     time_to_live: float | None = None
     public_base_url: str | None = None
     private_base_url: str | None = None

@@ -12,7 +12,6 @@ class Resync:
         self._expected = expected
         self._awaited: dict[str, set[str]] = {}
         self._excused: set[tuple[str, str]] = set()
-        self.arrived = 0
 
     @property
     def packages(self) -> list[str]:
@@ -34,7 +33,6 @@ class Resync:
         if awaited is None or login not in awaited:
             return False
         awaited.remove(login)
-        self.arrived += 1
         return True
 
     def excuse(self, package: str, logins: Iterable[str]) -> None:

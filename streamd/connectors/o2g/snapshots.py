@@ -76,8 +76,9 @@ class Snapshots:
 
     def note_lines(self) -> None:
         """Note that lines came: snapshots may have been among them."""
-        self._came.set()
-        self._came = trio.Event()
+        if not self.is_complete:
+            self._came.set()
+            self._came = trio.Event()
 
     def again(self) -> None:
         """Have everything asked for once more."""

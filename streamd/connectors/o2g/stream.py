@@ -20,7 +20,7 @@ from streamd.connector import Context
 from streamd.connectors.o2g.administration import Maintenance
 from streamd.connectors.o2g.config import O2gConfig
 from streamd.connectors.o2g.flow import Batch, Flow
-from streamd.connectors.o2g.protocol import Denied, SessionGone, Silence
+from streamd.connectors.o2g.protocol import LEAST_SILENCE_SECONDS, Denied, SessionGone, Silence
 from streamd.connectors.o2g.seat import Seat
 from streamd.connectors.o2g.snapshots import Snapshots
 from streamd.errors import Transient
@@ -37,6 +37,7 @@ REOPENING = "channel"
 """The gap of a channel that is opened again at once, beside the link's own."""
 PATIENCE_SECONDS = 2.0  # for a burst; a server that waits longer for its reader may drop it
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+_GRACE_SECONDS = 0.05
 _LINK_EVENT = re.compile(r"On(Cti|Pbx)Link(Down|Up)")
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -78,6 +79,7 @@ class Stream:
         self._reach: Reach | None = None
         self._reading = trio.CancelScope()
         self._opened_at = monotonic()
+        self._asked_at: float | None = None  # since when the reading waits for the server
         self.is_open = False
 
     @property
@@ -154,6 +156,7 @@ class Stream:
             nursery.start_soon(self._intake.run)
             nursery.start_soon(self._snapshots.run)
             nursery.start_soon(self._start_monitoring)
+            nursery.start_soon(self._watch)
             with self._reading:
                 await self._read(response, lines)
             nursery.cancel_scope.cancel()
@@ -185,13 +188,16 @@ class Stream:
         return "; ".join(failed) or None, False
 
     async def _read(self, response: EndlessResponse, lines: Sequence[bytes | TooLong]) -> None:
-        """Read until the server ends the channel; raises Transient when it is lost or silent."""
+        """Read until the server ends the channel; raises Transient when it is lost."""
         assert self._reach is not None
         while True:
             self._take(lines)
-            await self._pace.wait()
+            if not self._pace.has_room:
+                await self._pace.wait()
             self._reach.handed_on()
-            data = await self._received(response)
+            self._asked_at = monotonic()
+            data = await response.receive()
+            self._asked_at = None
             self._reach.take()
             if not data:
                 break
@@ -202,11 +208,16 @@ class Stream:
             self._take([rest])
         self._reach.handed_on(ended=True)
 
-    async def _received(self, response: EndlessResponse) -> bytes:
-        seconds = self._silence.seconds
-        with trio.move_on_after(seconds):
-            return await response.receive()
-        raise Transient(f"event channel: silent for {seconds:g} s")
+    async def _watch(self) -> None:
+        """Raise Transient once nothing has come for too long; beside the reading, for a deadline around each
+        one would cost as much as to decode what it brings."""
+        while True:
+            asked_at, seconds = self._asked_at, self._silence.seconds
+            left = seconds - (monotonic() - asked_at if asked_at is not None else 0.0)
+            # What is learnt of heartbeats may shorten it; what came while this process stood still is read.
+            await trio.sleep(min(max(left, _GRACE_SECONDS), LEAST_SILENCE_SECONDS))
+            if left <= 0 and asked_at == self._asked_at:
+                raise Transient(f"event channel: silent for {seconds:g} s")
 
     def _take(self, lines: Sequence[bytes | TooLong]) -> None:
         if not lines:
