@@ -148,11 +148,15 @@ async def test_a_stop_deletes_subscription_and_session(system: Any) -> None:
     assert deleted == [("DELETE", 204), ("DELETE", 204)]
 
 
-async def test_when_full_wait_stops_reading_and_loses_nothing(system: Any, truth: Any) -> None:
-    changes = {"when_full": "wait", "spool_bytes": 300_000}
+async def test_when_full_wait_stops_reading_and_loses_nothing(
+    system: Any, truth: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.live.pace.MOST_UNCOMMITTED", 200)
+    changes = {"when_full": "wait", "spool_bytes": 300_000, "idle_timeout_seconds": 0.4}
     async with system(O2gOptions(rate=2000.0), **changes) as (simulator, running):
         await running.until(lambda: running.spool.usage("o2g-test").bytes >= 300_000)
-        await trio.sleep(0.5)
+        await trio.sleep(0.8)
+        assert "lost" not in running.moments(), "who does not read has no silence to complain of"
         simulator.set_rate(0)
         usage = running.spool.usage("o2g-test")
         usage.share = 2**28

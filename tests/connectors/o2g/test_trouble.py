@@ -11,7 +11,7 @@ import trio
 
 from streamd.config import Secret
 from streamd.connectors.o2g.config import O2gPrivacy, Selector
-from streamd.simulators.o2g import O2gOptions, O2gSimulator, open_o2g_simulator
+from streamd.simulators.o2g import O2gOptions, O2gSimulator
 from streamd.simulators.o2g import digest as simulator_digest
 
 
@@ -57,12 +57,11 @@ ROWS = {
 
 @pytest.mark.parametrize("faults", [faults for row in ROWS.values() for faults in row])
 async def test_the_states_are_the_switchboards_whatever_happens(system: Any, truth: Any, faults: str) -> None:
-    async with system(options(*faults.split(), rate=300.0)) as (simulator, running):
+    async with system(options(*faults.split(), rate=1000.0)) as (simulator, running):
         await running.until_state("live")
-        await running.until(lambda: simulator.lines_sent > 200 and truth(simulator)[0])
+        await running.until(lambda: simulator.lines_sent > 200 and running.calls())
         simulator.set_rate(0)
         await running.until(lambda: (running.calls(), running.agents()) == truth(simulator))
-        assert running.calls()
 
 
 async def test_a_line_cut_in_half_at_the_end_is_dead_lettered_and_a_whole_one_is_an_event(
@@ -156,15 +155,28 @@ async def test_no_line_that_was_lost_is_outside_a_gap(system: Any) -> None:
             await simulator.drop_channels(mode)
             await running.until_state("live")
         simulator.set_rate(0)
-        await trio.sleep(0.3)
-        published = {
-            (event["data"].get("login_name"), simulator_digest(event["data"])) for event in running.events()
-        }
-        holes = [(instant(gap["from"]), instant(gap["to"])) for gap in running.gaps().values() if gap["from"]]
-        for entry in simulator.log:
-            if entry.package and (entry.login, entry.marker) not in published:
-                at = datetime.fromtimestamp(entry.sent_at).astimezone()
-                assert any(begin <= at <= end for begin, end in holes), entry
+        await running.until(lambda: not undeclared(simulator, running))
+
+
+def undeclared(simulator: O2gSimulator, running: Any) -> list[Any]:
+    """Give the lines that are neither published nor inside a gap that is closed."""
+    published = {
+        (event["data"].get("login_name"), simulator_digest(event["data"])) for event in running.events()
+    }
+    holes = [
+        (instant(gap["from"]), instant(gap["to"]))
+        for gap in running.gaps().values()
+        if gap["from"] and gap["to"]
+    ]
+    return [
+        entry
+        for entry in simulator.log
+        if entry.package
+        and (entry.login, entry.marker) not in published
+        and not any(
+            begin <= datetime.fromtimestamp(entry.sent_at).astimezone() <= end for begin, end in holes
+        )
+    ]
 
 
 async def test_the_polling_port_may_be_down_while_rest_is_up(system: Any, truth: Any) -> None:
@@ -197,8 +209,7 @@ async def test_a_session_that_is_gone_is_replaced_although_the_channel_streams_o
 async def test_keepalives_keep_the_session_for_many_of_its_lives(system: Any) -> None:
     async with system(options("session-seconds=1", rate=0.0)) as (simulator, running):
         await running.until_state("live")
-        await trio.sleep(2.5)
-        assert asked(simulator, "POST", "/keepalive") >= 5
+        await running.until(lambda: asked(simulator, "POST", "/keepalive") >= 6)
         assert "lost" not in running.moments()
 
 
@@ -210,13 +221,10 @@ async def test_failing_keepalives_degrade_and_are_no_dead_channel(system: Any) -
         assert "lost" not in running.moments()
 
 
-@pytest.mark.parametrize(("fault", "word"), [("subscribe-refused", "too many subscriptions")])
-async def test_a_refused_subscription_is_refused_with_the_servers_message(
-    system: Any, fault: str, word: str
-) -> None:
-    async with system(options(fault)) as (simulator, running):
+async def test_a_refused_subscription_is_refused_with_the_servers_message(system: Any) -> None:
+    async with system(options("subscribe-refused")) as (simulator, running):
         await running.until_state("refused")
-        assert word in running.reason
+        assert "too many subscriptions" in running.reason
         assert simulator.sessions == []
 
 
@@ -224,7 +232,7 @@ async def test_a_partial_subscription_runs_degraded_and_says_which(system: Any) 
     async with system(options("not-monitored=1")) as (_simulator, running):
         await running.until_state("degraded")
         assert "oxe2002" in running.reason
-        assert running.events("call.created")
+        await running.until(lambda: running.events("call.created"))
 
 
 @pytest.mark.parametrize(
@@ -341,8 +349,6 @@ async def test_a_private_url_without_tls_is_not_used_beyond_loopback(system: Any
     async with system(options(private_host="o2g.lan"), address="private") as (_simulator, running):
         await running.until_state("refused")
         assert "o2g.lan is http://" in running.reason
-    async with open_o2g_simulator(options()) as simulator:
-        assert simulator.base_url
 
 
 async def test_privacy_rules_apply_before_anything_is_published_or_kept(system: Any) -> None:
