@@ -47,6 +47,11 @@ class Connections:
         """Say why the last connection failed; None when it did not."""
         return None if self._failure is None else f"{self._failure[0]}: {describe(self._failure[1])}"
 
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether it failed for what a person has to mend."""
+        return self._failure is not None and _is_refusal(self._failure[1])
+
     def plainly(self, error: BaseException) -> Rejected | Transient:
         """Give our error for one of aiokafka's, which may hide the true one ("Unable to bootstrap")."""
         reason = describe(error)
@@ -55,8 +60,7 @@ class Connections:
             error is failure or isinstance(error, (KafkaConnectionError, TimeoutError))
         ):
             reason, error = f"{address}: {describe(failure)}", failure
-        refused = isinstance(error, (*CREDENTIALS, ssl.SSLError))
-        return Rejected(reason) if refused else Transient(reason)
+        return Rejected(reason) if _is_refusal(error) else Transient(reason)
 
     def opening(self) -> None:
         """Raise KafkaConnectionError while it is too early for another try."""
@@ -75,6 +79,10 @@ class Connections:
         """Note that all is well."""
         self._failure = None
         self._delay = 0.5
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, (*CREDENTIALS, ssl.SSLError))
 
 
 class _Era:

@@ -39,6 +39,7 @@ class Health:
         self._unreachable: str | None = "not connected yet"
         self._refused: str | None = None
         self._lost_at: float | None = None
+        self._is_refusal_told = False
         self._stuck: dict[str, str] = {}
         self._stuck_since: dict[str, float] = {}
         self._warnings: dict[str, str] = {}
@@ -59,9 +60,15 @@ class Health:
     def reachable(self) -> bool:
         return self._unreachable is None
 
-    def unreachable(self, reason: str) -> None:
-        """Note that no broker can be talked to."""
+    def unreachable(self, reason: str, *, refused: bool = False) -> None:
+        """Note that no broker can be talked to; `refused`: until a person mends credentials or certificates.
+
+        A loss that begins with a broker that is down may go on with one that refuses us: that is told, too.
+        """
         self._unreachable = reason
+        if refused and self._lost_at is not None and not self._is_refusal_told:
+            _log.warning("kafka_refused", reason=reason)
+        self._is_refusal_told |= refused
         self._lost(reason)
 
     def reached(self) -> None:
@@ -127,6 +134,7 @@ class Health:
         if self._lost_at is not None and self._unreachable is None and self._refused is None:
             _log.info("kafka_recovered", seconds=_seconds_since(self._lost_at))
             self._lost_at = None
+            self._is_refusal_told = False
 
 
 def _seconds_since(then: float) -> float:

@@ -63,7 +63,7 @@ class Link:
             producer = await self._try_to_open()
             if not isinstance(producer, (Rejected, Transient)):
                 return producer
-            self._health.unreachable(producer.reason)
+            self._health.unreachable(producer.reason, refused=isinstance(producer, Rejected))
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._settings.slow_retry_max / 2)
 
@@ -146,7 +146,8 @@ class Link:
             self._health.reached()
             self._withdraw_leaderless()
         else:
-            self._health.unreachable(self._opening.reason or "no known broker answers")
+            reason = self._opening.reason or "no known broker answers"
+            self._health.unreachable(reason, refused=self._opening.is_refused)
         self._changed()
 
     def _withdraw_leaderless(self) -> None:
