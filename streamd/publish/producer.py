@@ -48,6 +48,7 @@ class Link:
         delay = 0.0
         while True:
             self.producer = await self._open()
+            self.producer.client.set_topics(self._topics)  # those, too, that are wanted since it was made
             born = time.monotonic()
             self._changed()
             reason = await self._live(self.producer)

@@ -14,6 +14,8 @@ from streamd.publish.health import Health
 from streamd.publish.producer import Link
 from streamd.publish.settings import Settings
 
+_NOT_NEEDED = "no such topic; the configuration needs it no more, so it is not made: records wait for it"
+
 
 class Topics:
     """Knows which topics are asked for, and sees to them."""
@@ -76,7 +78,8 @@ class Topics:
             except (Transient, Rejected) as error:
                 failures = {spec.name: error.reason for spec in wanted}
         for topic in missing:
-            reason = "not authorized" if self._link.is_forbidden(topic) else failures.get(topic)
+            reason = failures.get(topic) if topic in self._specs else _NOT_NEEDED
+            reason = "not authorized" if self._link.is_forbidden(topic) else reason
             if reason is not None:
                 self._health.stuck(topic, reason)
         return len(failures) < len(wanted)

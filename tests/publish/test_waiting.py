@@ -67,6 +67,24 @@ async def test_a_missing_topic_is_waited_for_and_stops_no_other(
     await status_with(kafka, lambda status: status.stuck == {})
 
 
+async def test_a_topic_that_is_asked_for_while_the_connection_opens_is_found(connect, embedded_kafka) -> None:
+    embedded_kafka.create_topic("configured", 1)
+    embedded_kafka.create_topic("former", 2)
+    kafka = await connect(embedded_kafka.bootstrap_servers, [TopicSpec("configured", 1, -1, "delete", {})])
+    with trio.fail_after(10):
+        assert await kafka.partitions("former") == 2
+
+
+async def test_a_missing_topic_that_is_not_configured_any_more_is_waited_for_with_a_reason(
+    connect, embedded_kafka, status_with, nursery
+) -> None:
+    kafka = await connect(embedded_kafka.bootstrap_servers, create_topics=False)
+    nursery.start_soon(kafka.partitions, "former")
+    await status_with(kafka, lambda status: "needs it no more" in status.stuck.get("former", ""))
+    embedded_kafka.create_topic("former", 1)
+    await status_with(kafka, lambda status: status.stuck == {})
+
+
 async def test_a_topic_that_cannot_be_made_is_waited_for(
     connect, embedded_kafka, status_with, nursery
 ) -> None:
