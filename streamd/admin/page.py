@@ -119,12 +119,16 @@ def _kafka(report: Report) -> str:
 def _spool(report: Report) -> str:
     spool = report.spool
     pill = _pill("disk full", "bad") if spool.disk_full else _pill("accepting", "good")
+    left = (
+        f'<p class="soft">{amount(count)} of {_text(name)}, which runs no more</p>'
+        for name, count in spool.left.items()
+    )
     return (
         f'<section class="card"><h2>Spool {pill}</h2>'
         f'<p><span class="big">{amount(spool.events)}</span> records wait for Kafka</p>'
         f"<p>{_meter(spool.bytes, spool.max_bytes, 'Spool used')}</p>"
         f'<p class="soft">{size(spool.bytes)} of {size(spool.max_bytes)},'
-        f" epoch <code>{_text(spool.epoch)}</code></p></section>"
+        f" epoch <code>{_text(spool.epoch)}</code></p>{''.join(left)}</section>"
     )
 
 

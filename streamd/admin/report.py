@@ -61,7 +61,10 @@ class ConnectorReport(Struct, frozen=True):
 
 
 class SpoolReport(Struct, frozen=True):
-    """The spool as a whole; `bytes` of `max_bytes` wait in `rows` rows."""
+    """The spool as a whole; `bytes` of `max_bytes` wait in `rows` rows.
+
+    `left`: records that wait of connectors which run no more, by connector.
+    """
 
     epoch: str
     disk_full: bool
@@ -69,6 +72,7 @@ class SpoolReport(Struct, frozen=True):
     bytes: int
     events: int
     max_bytes: int
+    left: dict[str, int]
 
 
 class Report(Struct, frozen=True):
@@ -122,7 +126,10 @@ def report(daemon: Daemon, sampler: Sampler) -> Report:
         name: _connector(runtime, sampler.rates(name), daemon.clock.now())
         for name, runtime in sorted(daemon.fleet.runtimes.items())
     }
-    shares = [each.spool for each in connectors.values()]
+    spool = daemon.spool
+    # Whoever has a number, for what a connector that is taken out of the configuration accepted waits, too.
+    names = connectors.keys() | {owner for owner, _ in list(spool.numbers)}
+    usages = {name: spool.usage(name) for name in sorted(names)}
     return Report(
         version=__version__,
         started=daemon.started,
@@ -131,12 +138,17 @@ def report(daemon: Daemon, sampler: Sampler) -> Report:
         connectors=connectors,
         kafka=daemon.kafka.status(),
         spool=SpoolReport(
-            epoch=daemon.spool.epoch,
-            disk_full=daemon.spool.disk_full,
-            rows=sum(share.rows for share in shares),
-            bytes=sum(share.bytes for share in shares),
-            events=sum(share.events for share in shares),
+            epoch=spool.epoch,
+            disk_full=spool.disk_full,
+            rows=sum(usage.rows for usage in usages.values()),
+            bytes=sum(usage.bytes for usage in usages.values()),
+            events=sum(usage.events for usage in usages.values()),
             max_bytes=daemon.config.spool.max_bytes,
+            left={
+                name: usage.events
+                for name, usage in usages.items()
+                if name not in connectors and usage.events
+            },
         ),
     )
 

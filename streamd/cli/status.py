@@ -61,6 +61,9 @@ def _lines(report: Report, shown: Mapping[str, ConnectorReport]) -> Iterator[str
     yield from (f"  {name}: {why}\n" for name, why in {**kafka.warnings, **kafka.stuck}.items())
     full = "the disk is full, " if spool.disk_full else ""
     yield f"spool: {full}{amount(spool.events)} records, {size(spool.bytes)} of {size(spool.max_bytes)}\n"
+    yield from (
+        f"  {name}, which runs no more: {amount(count)} records\n" for name, count in spool.left.items()
+    )
     for name, connector in shown.items():
         yield from (f"subscription: {line}\n" for line in _subscriptions(name, connector))
     yield from (f"gap: {line}\n" for name, connector in shown.items() for line in _gaps(name, connector))

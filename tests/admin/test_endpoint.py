@@ -87,6 +87,22 @@ async def test_status_tells_a_connector_in_the_words_of_its_progress_events(
     assert status.keys() >= {"version", "started"}
 
 
+async def test_what_waits_of_a_connector_that_runs_no_more_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_core(tmp_path, monkeypatch, connectors=["paris", "rome"]) as core:
+        await core.switch("rome", 7)
+    async with open_core(tmp_path, monkeypatch, connectors=["paris"]) as core, browser(core) as client:
+        status = (await client.get("/status")).json()
+        page = (await client.get("/")).text
+    assert status["connectors"].keys() == {"paris"}
+    assert status["spool"]["left"].keys() == {"rome"}
+    assert status["spool"]["left"]["rome"] >= 7
+    waiting = status["connectors"]["paris"]["spool"]["events"] + status["spool"]["left"]["rome"]
+    assert status["spool"]["events"] == waiting
+    assert "of rome, which runs no more" in page
+
+
 async def test_rates_count_what_was_accepted_within_the_last_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
