@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +18,22 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a TOML file, or a directory of *.toml (default: $STREAMD_CONFIG, /etc/streamd/streamd.toml)",
     )
+
+
+def not_negative(text: str) -> float:
+    """Read a number from 0 on, for `type=` of an option."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 on")
+    return number
+
+
+def positive(text: str) -> float:
+    """Read a number above 0, for `type=` of an option."""
+    number = not_negative(text)
+    if not number:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from streamd.admin.words import instant
 from streamd.audit.book import Book
 from streamd.audit.report import Report
-from streamd.cli._arguments import Subparsers, add_config, table
+from streamd.cli._arguments import Subparsers, add_config, not_negative, table
 from streamd.config import KafkaConfig
 from streamd.config.file import load
 from streamd.errors import Rejected, Transient
@@ -39,7 +39,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--json", action="store_true", help="print the whole report")
     parser.add_argument(
         "--patience",
-        type=float,
+        type=not_negative,
         default=_PATIENCE_SECONDS,
         metavar="SECONDS",
         help="how long to wait for what is accepted and not on Kafka yet (default: 10)",

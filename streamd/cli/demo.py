@@ -8,7 +8,7 @@ import sys
 
 import trio
 
-from streamd.cli._arguments import Subparsers
+from streamd.cli._arguments import Subparsers, positive
 
 
 def add(subparsers: Subparsers) -> None:
@@ -17,9 +17,13 @@ def add(subparsers: Subparsers) -> None:
         help="show the main job: embedded Kafka, simulators, the real daemon",
         description="Run an embedded Kafka, a simulator of each vendor and the daemon; count on Kafka.",
     )
-    parser.add_argument("--seconds", type=float, default=20.0, metavar="N", help="how long (default: 20)")
+    parser.add_argument("--seconds", type=positive, default=20.0, metavar="N", help="how long (default: 20)")
     parser.add_argument(
-        "--rate", type=float, default=200.0, metavar="N", help="events a second of each vendor (default: 200)"
+        "--rate",
+        type=positive,
+        default=200.0,
+        metavar="N",
+        help="events a second of each vendor (default: 200)",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 import streamd.simulators
-from streamd.cli._arguments import Subparsers
+from streamd.cli._arguments import Subparsers, not_negative
 from streamd.simulators.commandline import until_signalled
 from streamd.supervision import leaf
 
@@ -31,7 +31,9 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("vendor", metavar="VENDOR", choices=_vendors(), help=" | ".join(_vendors()))
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
-    parser.add_argument("--rate", type=float, default=10.0, metavar="N", help="events a second (default: 10)")
+    parser.add_argument(
+        "--rate", type=not_negative, default=10.0, metavar="N", help="events a second (default: 10)"
+    )
     parser.add_argument(
         "--fault", action="append", default=[], metavar="NAME", help="one of the list below; may be repeated"
     )

@@ -46,3 +46,20 @@ def test_a_port_is_a_port(port: str) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["simulate", "avaya", f"--port={port}"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["simulate", "avaya", "--rate", "-1"],
+        ["demo", "--seconds", "0"],
+        ["demo", "--rate", "inf"],
+        ["audit", "--patience", "nan"],
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_makes_no_sense_is_wrong_usage(command: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert caught.value.code == 2
+    assert "no number from 0 on" in (said := capsys.readouterr().err) or "not above 0" in said
