@@ -28,6 +28,7 @@ _LEGAL_TOPIC = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST_TOPIC = 249
 _BY_PASSWORD = ("sasl_username", "sasl_password")
 _BY_OAUTH = ("sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret")
+_ANYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - to compare with
 _CERTIFICATES = ("ca_file", "certificate_file", "key_file")
 
 
@@ -108,6 +109,13 @@ def check_admin(admin: AdminConfig) -> Iterator[Problem]:
     yield from found
     if not found and not is_loopback(split_address(admin.listen)[0]) and admin.token is None:
         yield Problem("admin.token", f"is missing: listen is {admin.listen}, which is beyond loopback")
+
+
+def check_listeners(admin: AdminConfig, ingress: IngressConfig) -> Iterator[Problem]:
+    """See that the two listeners do not want the same port, in tables without mistakes."""
+    (host, port), (other, its_port) = split_address(admin.listen), split_address(ingress.listen)
+    if port and port == its_port and (host == other or {host, other} & _ANYWHERE):
+        yield Problem("admin.listen", f"cannot be had beside ingress.listen, which is {ingress.listen}")
 
 
 def check_connector(config: ConnectorConfig, path: str) -> Iterator[Problem]:

@@ -93,6 +93,12 @@ def _converted(tables: Mapping[str, Any], found: Conversion) -> Config | None:
         found.add(list(crosschecks.check_admin(admin)))
     if ingress is not None:
         found.add(list(crosschecks.check_ingress(ingress)))
+    if (
+        admin is not None
+        and ingress is not None
+        and not (found.is_wrong("admin") or found.is_wrong("ingress"))
+    ):
+        found.add(list(crosschecks.check_listeners(admin, ingress)))
     if spool is not None:
         found.add(list(crosschecks.check_spool(spool, connectors)))
     if ingress is not None or "ingress" not in tables:

@@ -88,6 +88,25 @@ def test_the_admin_token_is_needed_beyond_loopback_only(mistakes: Mistakes, kafk
     assert mistakes(f'{kafka_table}[admin]\nlisten = "[::1]:0"\n') == {}
 
 
+@pytest.mark.parametrize(
+    ("admin", "ingress", "wrong"),
+    [
+        ("127.0.0.1:8443", "127.0.0.1:8443", True),
+        ("127.0.0.1:8443", "0.0.0.0:8443", True),
+        ("127.0.0.1:8443", "[::]:8443", True),
+        ("127.0.0.1:8443", "127.0.0.2:8443", False),
+        ("127.0.0.1:9640", "0.0.0.0:8443", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+    ],
+)
+def test_one_port_cannot_be_listened_on_twice(
+    mistakes: Mistakes, kafka_table: str, admin: str, ingress: str, wrong: bool
+) -> None:
+    tables = f'[ingress]\nlisten = "{ingress}"\npublic_url = "https://in.example.net"\n'
+    tables += f'[admin]\nlisten = "{admin}"\n'
+    assert mistakes(kafka_table + tables).keys() == ({"admin.listen"} if wrong else set())
+
+
 def test_a_connector_that_is_pushed_to_needs_ingress(
     mistakes: Mistakes, whole: str, ingress_table: str
 ) -> None:
