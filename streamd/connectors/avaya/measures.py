@@ -17,6 +17,7 @@ from streamd.connectors.avaya.normalise import (
     Identity,
     MeasureData,
     absent,
+    identity_of,
     merged_state,
     tombstone,
 )
@@ -37,21 +38,19 @@ FEW_VANISHING = 20
 _MOST_SHARED = 256
 
 _encode = msgspec.json.encode
-_decode_identity = msgspec.json.Decoder(Identity).decode
 _decode_measures = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Row(Struct, gc=False):
-    """What is known of one key. `merged` is what was published last; None: that is not known, as after a
-    restart, until the key's snapshot value comes.
+    """What is known of one key; whose it is, the key's text says.
 
-    `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.
-    `overlay`: while it does not, what LIVE said of the key since the session began.
+    `merged` is what was published last; None: that is not known, as after a restart, until the key's snapshot
+    value comes. `settled`: `merged` stands on this session's snapshot, or on nothing that came before the
+    session. `overlay`: while it does not, what LIVE said of the key since the session began.
     `kept`: the keyed state has the key for certain. `names`: those in `merged`, in their order, shared by
     the rows that have the same; empty where they are not known.
     """
 
-    identity: bytes
     merged: bytes | None = None
     names: Names = ()
     overlay: bytes | None = None
@@ -72,7 +71,7 @@ class MergedMeasures:
     def __init__(self, producer: str, known: Mapping[str, bytes]) -> None:
         """Take over the rows `known` before a restart, as `states(prefix(producer))` gives them."""
         self._prefix = prefix(producer)
-        self._rows = {name.removeprefix(self._prefix): Row(value) for name, value in known.items()}
+        self._rows = {name.removeprefix(self._prefix): Row() for name in known}
         self._keys = KeyedSet(self._rows)
         self._doubted: frozenset[str] = frozenset()
         self._known_before = len(self._rows)
@@ -99,7 +98,7 @@ class MergedMeasures:
             self._add(data, key, changes)
         row = self._rows[key]
         if not row.kept:
-            changes[self._prefix + key] = row.identity
+            self._keep(data, key, changes)
             row.kept = True
         measures, typed = data.measures, data.measures_typed
         if data.payload_type == "INITIALIZING":
@@ -126,9 +125,8 @@ class MergedMeasures:
     def doubt(self, stored: Mapping[str, bytes]) -> None:
         """Take every key for known that the keyed state has (`stored`) or may get yet, and nothing for
         published: for when the outcome of the last append is unknown, between two sessions."""
-        identities = {key: row.identity for key, row in self._rows.items()}
-        identities |= {name.removeprefix(self._prefix): value for name, value in stored.items()}
-        self._rows = {key: Row(identity, kept=False) for key, identity in identities.items()}
+        keys = self._rows.keys() | {name.removeprefix(self._prefix) for name in stored}
+        self._rows = {key: Row(kept=False) for key in keys}
         self._keys = KeyedSet(self._rows)
 
     def end_filling(self, proven: bool, received: datetime, typing: Typing, items: Items) -> None:
@@ -150,7 +148,7 @@ class MergedMeasures:
             else:
                 measures = _decode_measures(row.merged) | measures
             if self._replace(row, measures):
-                identity = _decode_identity(row.identity)
+                identity = identity_of(key)
                 items.append(merged_state(identity, measures, typing.typed(measures), key, received))
 
     def retire(self, received: datetime, items: Items, changes: Changes) -> Retirement:
@@ -165,7 +163,7 @@ class MergedMeasures:
         self._doubted = fresh if too_many else frozenset()
         going = stale - self._doubted
         for key in sorted(going):
-            identity = _decode_identity(self._rows[key].identity)
+            identity = identity_of(key)
             items.append(absent(identity, key, received))
             self._delete(key, received, identity.account_id, items, changes)
         return Retirement(retired=len(going), doubted=len(self._doubted))
@@ -186,11 +184,13 @@ class MergedMeasures:
         return self._names.setdefault(names, names)
 
     def _add(self, data: MeasureData, key: str, changes: Changes) -> None:
-        identity = _encode(
-            Identity(data.account_id, data.event_source_id, data.measure_producer_id, data.keys)
-        )
-        self._rows[key] = Row(identity, settled=True)
-        changes[self._prefix + key] = identity
+        self._rows[key] = Row(settled=True)
+        self._keep(data, key, changes)
+
+    def _keep(self, data: MeasureData, key: str, changes: Changes) -> None:
+        """Put the key into the keyed state, with what a tombstone needs should its producer be removed."""
+        identity = Identity(data.account_id, data.event_source_id, data.measure_producer_id, data.keys)
+        changes[self._prefix + key] = _encode(identity)
 
     def _delete(
         self, key: str, received: datetime, account: str | None, items: Items, changes: Changes

@@ -17,6 +17,13 @@ from streamd.model import Event, State
 
 RECEIVED = datetime(2026, 1, 2, tzinfo=UTC)
 PRODUCER = "Queue_itd_1.0.0"
+TEXT = "|||queueId="
+"""The text of a queue's key-set, up to its id."""
+
+
+def name(key: str) -> str:
+    """Give the name of a queue in the keyed state."""
+    return f"{prefix(PRODUCER)}{TEXT}{key}"
 
 
 class Table:
@@ -36,9 +43,9 @@ class Table:
                 continue
             self.states += 1
             if item.data is None:
-                self.published.pop(item.key, None)
+                self.published.pop(item.key.removeprefix(TEXT), None)
             else:
-                self.published[item.key] = item.data.measures
+                self.published[item.key.removeprefix(TEXT)] = item.data.measures
         for name, value in changes.items():
             if value is None:
                 del self.persisted[name]
@@ -54,7 +61,7 @@ class Table:
             event_action=action,  # type: ignore[arg-type]
             measures=measures,
         )
-        self.measures.apply(normalise(message, key, RECEIVED, Typing()), Typing(), items, changes)
+        self.measures.apply(normalise(message, TEXT + key, RECEIVED, Typing()), Typing(), items, changes)
         self.take(items, changes)
 
     def snapshot(self, key: str, **measures: str) -> None:
@@ -208,11 +215,11 @@ def test_rows_that_the_snapshot_lacks_are_deleted_with_the_reason() -> None:
     [event] = table.events
     assert (event.type, event.key, event.data.reason) == (
         "streamd.measure.deleted",
-        "b",
+        TEXT + "b",
         "absent_from_snapshot",
     )
     assert set(table.published) == {"a"}
-    assert set(table.persisted) == {prefix(PRODUCER) + "a"}
+    assert set(table.persisted) == {name("a")}
 
 
 def test_rows_known_from_before_a_restart_are_deleted_with_their_identity() -> None:
@@ -221,7 +228,7 @@ def test_rows_known_from_before_a_restart_are_deleted_with_their_identity() -> N
     after = Table(before.persisted)
     assert after.session("a") == (1, 0)
     assert after.events[0].data.keys == {"queueId": "b"}
-    assert set(after.persisted) == {prefix(PRODUCER) + "a"}
+    assert set(after.persisted) == {name("a")}
 
 
 def test_a_key_whose_append_ends_after_its_session_is_retired_like_any_other() -> None:
@@ -232,7 +239,7 @@ def test_a_key_whose_append_ends_after_its_session_is_retired_like_any_other() -
     table.measures.doubt(stored)
     assert table.session("a") == (1, 0)
     assert set(table.published) == {"a"}
-    assert set(table.persisted) == {prefix(PRODUCER) + "a"}
+    assert set(table.persisted) == {name("a")}
 
 
 @pytest.mark.parametrize("deletes", [False, True])
@@ -253,7 +260,7 @@ def test_a_key_whose_append_is_lost_is_known_again_once_it_is_heard_of(deletes: 
     table.live("b", Offered="2")
     table.prove()
     assert table.published == {"a": {"Offered": "2"}, "b": {"Offered": "2"}}
-    assert set(table.persisted) == {prefix(PRODUCER) + key for key in "ab"}
+    assert set(table.persisted) == {name(key) for key in "ab"}
 
 
 def test_the_key_set_is_written_only_when_a_row_comes_or_goes() -> None:
@@ -262,9 +269,9 @@ def test_the_key_set_is_written_only_when_a_row_comes_or_goes() -> None:
     items: list[Event | State] = []
     changes: dict[str, bytes | None] = {}
     message = MeasureMessage(keys={"queueId": "a"}, payload_type="LIVE", event_action="UPSERT")
-    event = normalise(message, "a", RECEIVED, Typing())
+    event = normalise(message, TEXT + "a", RECEIVED, Typing())
     table.measures.apply(event, Typing(), items, changes)
-    assert set(changes) == {prefix(PRODUCER) + "a"}
+    assert set(changes) == {name("a")}
     changes.clear()
     table.measures.apply(event, Typing(), items, changes)
     assert changes == {}
@@ -355,4 +362,4 @@ def test_after_each_proven_snapshot_the_topic_shows_avayas_own_table(
                 table.snapshot(row, **truth[row])
         table.prove()
         assert table.published == truth
-        assert set(table.persisted) == {prefix(PRODUCER) + key for key in truth}
+        assert set(table.persisted) == {name(key) for key in truth}
