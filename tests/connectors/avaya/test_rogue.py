@@ -147,6 +147,7 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
 ) -> None:
     pings: list[float] = []
     enough = trio.Event()
+    sending = trio.Lock()
 
     async def play(stream: trio.SocketStream, _: int) -> None:
         await confirm(stream, message(0, "INITIALIZING"))
@@ -155,7 +156,8 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
             for row in count(1):
                 if enough.is_set():
                     break
-                await stream.send_all(Wire.text(message(row)))
+                async with sending:
+                    await stream.send_all(Wire.text(message(row)))
                 await trio.sleep(0.01)
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -163,7 +165,8 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
             opcode, payload = await Wire.read_frame(stream)
             if opcode == Wire.PING:
                 pings.append(trio.current_time())
-                await stream.send_all(Wire.frame(Wire.PONG, payload))
+                async with sending:
+                    await stream.send_all(Wire.frame(Wire.PONG, payload))
 
     async with open_rogue(play) as rogue, bench(quick(rogue.base_url)) as running:
         await running.until_state("live")
