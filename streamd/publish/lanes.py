@@ -84,7 +84,7 @@ class Lane:
         while True:
             producer = await self._ready()
             builder = producer.create_batch()
-            end = _fill(builder, records, start, end)
+            end = shims.fill(builder, records, start, end)
             if builder.size() > self._settings.record_limit_bytes:
                 return end, f"larger than {self._settings.record_limit_bytes} bytes"
             error = await self._attempt_within_limits(producer, builder)
@@ -204,16 +204,3 @@ class Lane:
             self._blocked_since = now
         elif now - self._blocked_since >= self._settings.stuck_after:
             self._health.stuck(self._name, reason)
-
-
-def _fill(builder: shims.Builder, records: Sequence[Record], start: int, end: int) -> int:
-    """Append records until the batch is full; give the index of the first that is not in it."""
-    append = builder.append
-    for position in range(start, end):
-        record = records[position]
-        added = append(
-            timestamp=record.timestamp, key=record.key, value=record.value, headers=list(record.headers)
-        )
-        if added is None:
-            return position
-    return end

@@ -18,7 +18,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -34,6 +34,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
 )
 
+from streamd.model import Record
 from streamd.publish import codes
 
 Producer = Any  # aiokafka has no type information
@@ -206,6 +207,23 @@ async def start(producer: Producer, former: Producer | None) -> None:
         producer._txn_manager._pid_and_epoch = former._txn_manager._pid_and_epoch
         producer._txn_manager._sequence_numbers = former._txn_manager._sequence_numbers
     await producer._sender.start()
+
+
+def fill(builder: Builder, records: Sequence[Record], start: int, end: int) -> int:
+    """Append records until the batch is full; give the index of the first that is not in it.
+
+    `BatchBuilder.append` does the same around the compiled builder at 1.5 times the cost.
+    """
+    append = builder._builder.append
+    for position in range(start, end):
+        record = records[position]
+        added = append(position - start, record.timestamp, record.key, record.value, list(record.headers))
+        if added is None:
+            end = position
+            break
+    builder._relative_offset = end - start
+    builder.close()
+    return end
 
 
 def submit(producer: Producer, place: Any, builder: Any) -> Batch:
