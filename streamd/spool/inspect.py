@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from streamd.errors import SpoolUnusable
 from streamd.model import Record
 from streamd.spool.directory import DATABASE
+from streamd.spool.migration import FORMAT
 from streamd.spool.rows import unpack
 from streamd.spool.sqlite import SpoolCorrupt, connect
 
@@ -129,9 +130,11 @@ def look(home: Path) -> Iterator[Look]:
         raise SpoolUnusable(f"cannot open {path}: {error}") from error
     with closing(connection):
         try:
-            connection.execute("SELECT count(*) FROM meta").fetchone()
+            row = connection.execute("SELECT value FROM meta WHERE name='format'").fetchone()
         except sqlite3.DatabaseError as error:
             raise SpoolUnusable(f"cannot read {path}: {error}") from error
+        if row is not None and row[0] != str(FORMAT):
+            raise SpoolUnusable(f"{path} has format {row[0]}, not {FORMAT}: `streamd run` brings it up")
         yield Look(connection)
 
 

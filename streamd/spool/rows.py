@@ -38,13 +38,34 @@ class LaneSize(Struct, frozen=True):
 
 def unpack(payload: bytes, checksum: int) -> list[Record]:
     """Give a row's records. Raises SpoolCorrupt where the bytes are not those that were written."""
-    if zlib.crc32(payload) != checksum:
-        raise SpoolCorrupt("the checksum of a row is wrong")
+    _check(payload, checksum)
     try:
-        packed = lz4.decompress_block(payload)
+        return _decode(lz4.decompress_block(payload))
     except DecompressionError as error:  # as it was written, by a streamd that did it in another way
         raise SpoolCorrupt("a row is packed in an unknown way") from error
-    return _decode(packed)
+
+
+def _check(payload: bytes, checksum: int) -> None:
+    if zlib.crc32(payload) != checksum:
+        raise SpoolCorrupt("the checksum of a row is wrong")
+
+
+def packed_anew(payload: bytes, checksum: int) -> tuple[int, bytes]:
+    """Give checksum and payload of a row as they are today, from a time when not all were packed.
+
+    Raises SpoolCorrupt as `unpack` does.
+    """
+    _check(payload, checksum)
+    try:
+        _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return checksum, payload
+    payload = _compressed(payload)
+    return zlib.crc32(payload), payload
+
+
+def _compressed(payload: bytes) -> bytes:
+    return bytes(lz4.compress_block(payload))
 
 
 def by_partition(records: list[Record], place: Callable[[bytes], int]) -> dict[int, list[Record]]:
@@ -65,7 +86,7 @@ def packed(row: Row) -> tuple[int, str, str, str, int, int, int, int, bytes]:
     Its records resemble each other: LZ4 costs no more than the checksum of all that it saves, and SQLite
     writes and reads each page by a system call or two.
     """
-    payload = bytes(lz4.compress_block(_encode(row.records)))
+    payload = _compressed(_encode(row.records))
     origin = row.origin
     return (
         row.id, origin.connector, origin.vendor, row.topic, row.partition, row.count, row.bytes,

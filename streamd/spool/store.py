@@ -19,10 +19,10 @@ from msgspec import Struct, field
 from streamd.errors import SpoolUnusable
 from streamd.model import Origin
 from streamd.spool import directory
+from streamd.spool.migration import FORMAT, migrate
 from streamd.spool.rows import LaneSize, Row, by_partition, packed, record_bytes, unpack
 from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull, connect, mapped, transaction
 
-FORMAT = 1
 _PAGE = 4096
 _MANY = 500  # rows of a statement: SQLite takes 32,766 values
 _WAL_PAGES = 2000  # 8 MiB: they fit into the last room of a disk when they are folded into the file
@@ -112,12 +112,17 @@ class Store:
             raise SpoolUnusable(f"cannot use {self.path}: {error}") from error
 
     def _is_ours(self) -> bool:
-        """Tell whether the schema is there. Raises SpoolUnusable for one that only a later streamd knows."""
+        """Tell whether the schema is there, of today's format or brought up to it.
+
+        Raises SpoolUnusable for one that only a later streamd knows.
+        """
         if not self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return False
         found = int(self._meta("format"))
         if found > FORMAT:
             raise SpoolUnusable(f"{self.path} was written by a later streamd (format {found})")
+        if found < FORMAT:
+            migrate(self._writer)
         return True
 
     def _begin(self, now: datetime) -> None:
