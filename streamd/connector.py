@@ -126,6 +126,14 @@ class Context(Protocol[C_co]):
         """
         ...
 
+    async def beat(self) -> None:
+        """Return when the spool is rested: what is appended next is committed at once.
+
+        Commits are some hundredths of a second apart. Who gathers items from a socket does so until then, for
+        what comes after an `append` waits for the commit after the next.
+        """
+        ...
+
     async def published(self) -> None:
         """Return when all that this connector had appended before has left the spool: Kafka has acknowledged
         it, in its topic or as its dead letter. That takes as long as Kafka is away."""

@@ -64,6 +64,9 @@ class ProbeContext:
             else:
                 self._state[name] = value
 
+    async def beat(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def published(self) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -81,6 +81,9 @@ class Runtime:
     async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
         await self.spool.append(self.origin, items, changes)
 
+    async def beat(self) -> None:
+        await self.spool.beat()
+
     async def published(self) -> None:
         await self.spool.published(self.origin.connector)
 

@@ -163,7 +163,7 @@ async def test_a_slow_disk_does_not_starve_the_watchdog(
 ) -> None:
     environ = {**systemd.environ, "WATCHDOG_USEC": "1000000"}
     async with open_core(tmp_path, monkeypatch, environ=environ) as core, trio.open_nursery() as nursery:
-        nursery.start_soon(core.daemon.spool._thread.run, time.sleep, 0.8)
+        nursery.start_soon(core.daemon.spool._committer.thread.run, time.sleep, 0.8)
         assert await systemd.seconds_for("WATCHDOG", 3) < 3 * 1.0
 
 
@@ -182,7 +182,7 @@ async def test_a_hung_thread_starves_the_watchdog_until_it_answers_again(
         if thread == "kafka":
             nursery.start_soon(core.daemon.kafka._crossing.call, hang)
         else:
-            nursery.start_soon(core.daemon.spool._thread.run, release.wait, 10)
+            nursery.start_soon(core.daemon.spool._committer.thread.run, release.wait, 10)
         try:
             await systemd.count("WATCHDOG", 0.8)
             assert await systemd.count("WATCHDOG", 0.8) == 0

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import trio
+from msgspec import Raw
+from msgspec.json import Encoder
 
 from streamd.connector import Context, Item, Link
 from streamd.instant import Instant
@@ -23,6 +25,7 @@ MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
 # that slow commits keep up with a busy socket: while a backlog drains, 2,000 items may take 200 ms.
 MOST_AT_ONCE = 5_000
 _KIND = "overflow"
+_encode = Encoder().encode
 _FLUSH_SECONDS = 2.0
 # What is received now was sent up to so long before, and a gap speaks of what the vendor sent.
 UNDERWAY_SECONDS = 0.5
@@ -60,6 +63,17 @@ class _Put:
         self.items = items
         self.changes = changes
         self.at = at
+
+
+def _write_data(items: Sequence[Item]) -> None:
+    """Encode the data of all items where they are.
+
+    It is in the CPU's caches now, and not where the records are made, by another thread some commits later;
+    and its objects take several times the room of their JSON.
+    """
+    for item in items:
+        if item.data is not None:
+            item.data = Raw(_encode(item.data))
 
 
 class Intake:
@@ -106,13 +120,14 @@ class Intake:
         at: datetime,
         sent_after: datetime | None = None,
     ) -> None:
-        """Take what was received at `at`; never waits, never refuses.
+        """Take what was received at `at`; never waits, never refuses but what is no JSON (TypeError).
 
         `sent_after`: all that the vendor sent before it was put here already, where that is known. What was
         slow to be read was sent long before it was received, and a gap has to begin before that.
         """
         if not items and not changes:
             return
+        _write_data(items)
         if self._waiting < self._most:
             self._enqueue(_Put(items, changes, self._instant(at)))
             self._kept_until = at
@@ -203,6 +218,7 @@ class Intake:
         """Append what is here, for ever: what came while the spool was at work goes together."""
         while True:
             await self._work.wait()
+            await self._ctx.beat()
             self._work = trio.Event()
             self._in_hand += 1
             await self._append()

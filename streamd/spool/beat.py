@@ -13,6 +13,7 @@ import trio
 LEAST_SECONDS = 0.02
 MOST_SECONDS = 0.075
 _PER_RATE = 7.5e-6  # seconds, for each record a second
+_SHORTEST = 0.001  # seconds between two commits, of which a rate is told
 
 
 class Beat:
@@ -21,15 +22,31 @@ class Beat:
     def __init__(self, least: float = LEAST_SECONDS, most: float = MOST_SECONDS) -> None:
         self._least = least
         self._most = most
-        self._since = -inf
+        self._began = self._since = -inf
         self._records = 0
+        self._over = trio.Event()
+        self._over.set()
+
+    def begin(self) -> None:
+        """Note that a commit begins now: what it does not bring waits for the next one."""
+        self._since, self._began = self._began, trio.current_time()
+        self._records = 0
+        self._over = trio.Event()
 
     def bring(self, records: int) -> None:
         """Note what a commit has brought."""
         self._records += records
 
-    async def rest(self, began: float) -> None:
-        """Wait until the next commit may begin; the last one did at `began`, in trio's time."""
-        rate = self._records / (began - self._since)
-        self._since, self._records = began, 0
-        await trio.sleep_until(began + min(self._most, max(self._least, _PER_RATE * rate)))
+    async def rest(self) -> None:
+        """Wait until the next commit may begin."""
+        rate = self._records / max(self._began - self._since, _SHORTEST)
+        await trio.sleep_until(self._began + min(self._most, max(self._least, _PER_RATE * rate)))
+        self.end()
+
+    def end(self) -> None:
+        """Let those go on who wait for the next commit."""
+        self._over.set()
+
+    async def over(self) -> None:
+        """Return at once between a rest and the next commit, else when that rest is over."""
+        await self._over.wait()

@@ -25,6 +25,9 @@ class Gate:
         self.clock = SystemClock()
         self.log = structlog.get_logger()
 
+    async def beat(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def append(self, items: Sequence[Any], changes: Mapping[str, bytes | None]) -> None:
         await self.opened.wait()
 

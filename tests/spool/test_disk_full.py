@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from streamd.model import GAPS
-from streamd.spool import spool as spool_module
+from streamd.spool import committer
 from streamd.spool.directory import Ballast
 from streamd.spool.spool import Spool, SpoolClosed
 from tests.spool.rig import ORIGIN, TOPIC, Rig, event, eventually, noise, numbers
@@ -22,7 +22,7 @@ ROOM = 100 * 1024**2
 
 @pytest.fixture(autouse=True)
 def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool_module, "DISK_FULL_SECONDS", 0.02)
+    monkeypatch.setattr(committer, "DISK_FULL_SECONDS", 0.02)
 
 
 def limited(rig: Rig, spool: Spool, pages: int) -> None:
