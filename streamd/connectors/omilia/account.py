@@ -11,6 +11,7 @@ import trio
 from streamd.connector import Context
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.iam import Credentials, PasswordLogin, PersonalToken
+from streamd.connectors.omilia.pace import pace_of
 from streamd.connectors.omilia.rest import Exports
 from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
@@ -28,6 +29,9 @@ async def open_exports(ctx: Context[OmiliaConfig]) -> AsyncIterator[Exports]:
         _open_http(config, config.exports_url, tls) as http,
     ):
         credentials = _credentials(ctx, iam)
+        pace = pace_of(config.exports_url, config.group, ctx.clock, config.requests_per_minute)
+        if pace.requests_per_minute != config.requests_per_minute:
+            ctx.log.warning("requests_per_minute_differs", group=config.group, used=pace.requests_per_minute)
         try:
             yield Exports(
                 http,
@@ -35,7 +39,7 @@ async def open_exports(ctx: Context[OmiliaConfig]) -> AsyncIterator[Exports]:
                 ctx.clock,
                 ctx.counters,
                 group=config.group,
-                requests_per_minute=config.requests_per_minute,
+                pace=pace,
             )
         finally:
             with trio.move_on_after(_GOODBYE_SECONDS, shield=True):

@@ -1,7 +1,7 @@
 """Call exports-api for one group: with a token, at the group's pace, every answer judged.
 
 Sources: vendors/omilia.md sections 1 (errors), 2 and 4 (calls), 6 (rate limit); seed 000. All calls of a
-group share one bucket, so all of them go through the limiter that this is made with.
+group share one bucket, so all of them go through the pace that this is made with.
 """
 
 from __future__ import annotations
@@ -26,20 +26,18 @@ from streamd.connectors.omilia.answers import (
     text_of,
 )
 from streamd.connectors.omilia.iam import Credentials
+from streamd.connectors.omilia.pace import Pace
 from streamd.connectors.omilia.reconcile import Listed
 from streamd.errors import ProtocolViolation, RateLimited, StreamdError, Transient
 from streamd.pull.server_clock import ServerClock
 from streamd.redaction import redacted
 from streamd.transport.download import Downloaded, download, is_zip
 from streamd.transport.http import Http, RequestParts, Response, retry_after_seconds
-from streamd.transport.limiter import Budget, Limiter
 
 MOST_SAID = 200  # characters of an error's text
 LIST_PAGE_SIZE = 100
 """The largest page of a list (section 2): the fewer calls, the better."""
-ZIPS_A_MINUTE = 5
 MOST_ZIP_BYTES = 4 << 30
-LONGEST_PENALTY_SECONDS = 300.0
 _MOST_PAGES = 1000
 T = TypeVar("T")
 A = TypeVar("A", bound=Response | Downloaded)
@@ -64,19 +62,15 @@ class Exports:
         counters: Counters,
         *,
         group: str,
-        requests_per_minute: int,
-        minute: float = 60.0,
+        pace: Pace,
     ) -> None:
-        """Use `http`, a client for the root of exports-api, whose `minute` has that many seconds."""
+        """Use `http`, a client for the root of exports-api."""
         self._http = http
         self._credentials = credentials
         self._clock = clock
         self._counters = counters
         self._root = f"/exports-api/v1/groups/{quote(group, safe='')}"
-        self._limiter = Limiter(
-            clock, Budget(requests_per_minute, minute), longest_penalty_seconds=LONGEST_PENALTY_SECONDS
-        )
-        self._zips = Limiter(clock, Budget(ZIPS_A_MINUTE, minute))
+        self._pace = pace
         self.server = ServerClock(clock)
         """The platform's time, as its answers tell it."""
 
@@ -145,7 +139,7 @@ class Exports:
                 headers=headers,
             )
 
-        async with self._zips.turn():
+        async with self._pace.zips.turn():
             answer = await self._send("data", path, send, Priority.DOWNLOADS)
         if isinstance(answer, Response):
             raise Transient("data: the answer is no zip")
@@ -199,7 +193,7 @@ class Exports:
         """Send one request, and once more with another token where that one is refused; judge the answer."""
         for last in (False, True):
             token = await self._credentials.get()
-            async with self._limiter.turn(priority):
+            async with self._pace.calls.turn(priority):
                 asked_at = self._clock.monotonic()
                 answer = await send(
                     f"{self._root}/{path}", {"Authorization": f"{self._credentials.scheme} {token}"}
@@ -208,7 +202,7 @@ class Exports:
             if answer.status != 401 or last or not self._credentials.refused(token):
                 break
         if 200 <= answer.status < 300:
-            self._limiter.accepted(priority)
+            self._pace.calls.accepted(priority)
             return answer
         raise self._error(what, answer, priority)
 
@@ -218,7 +212,7 @@ class Exports:
         reason = f"{what}: {answer.status} {redacted(said)[:MOST_SAID]}".rstrip()
         retry_after = retry_after_seconds(answer.headers, self._clock.now())
         if answer.status == 429:
-            return RateLimited(reason, retry_after=self._limiter.slow_down(priority, retry_after))
+            return RateLimited(reason, retry_after=self._pace.calls.slow_down(priority, retry_after))
         return judged(answer.status, reason, retry_after)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.connectors.omilia import rest
+from streamd.connectors.omilia import pace, rest
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.config import ExportConfig
 from streamd.connectors.omilia.errand import Errand
@@ -257,7 +257,7 @@ async def test_a_zip_that_inflates_beyond_measure_is_dead_lettered_and_told(tmp_
 async def test_a_page_that_no_export_gives_whole_is_left_out_in_the_end_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "ZIPS_A_MINUTE", 1000)  # it takes fifteen
+    monkeypatch.setattr(pace, "ZIPS_A_MINUTE", 1000)  # it takes fifteen
     async with bench(tmp_path, "zip-truncated=1000", "zips-a-minute=1000") as it:
         done = await it.exporter.run(it.errand())
         assert (done.unread, done.total) == (1, 0)
