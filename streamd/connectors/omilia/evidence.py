@@ -1,8 +1,9 @@
 """Remember durably which records were published, so that an export can be compared with them.
 
-The keys of `Remembered`, 64 bits of each id, stand in append-only files by the hour of the record. They are
-written after the commit and without fsync: what a power cut takes away is published once more, under the same
-id. Of a million records within an hour one in 10^13 would be taken for another that is known.
+The keys of `Remembered`, 64 bits of each id, stand in append-only files by the hour of the record; those of
+records that tell no time (vb_*), by the day on which they came. They are written after the commit and without
+fsync: what a power cut takes away is published once more, under the same id. Of a million records within an
+hour one in 10^13 would be taken for another that is known.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ import uuid
 from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from streamd.connector import Context
 from streamd.connectors.omilia.config import OmiliaConfig
+from streamd.connectors.omilia.keys import Keys
 
 KEPT = timedelta(days=14)
 """For how long back it is known what was published; beyond, an export repeats what it finds, by its id."""
 _AHEAD = timedelta(days=1)
 _BYTES = 8  # of one key in a file
-_LOADED_HOURS = 6
+_MOST_LOADED = 2_000_000
+"""For how many keys of files that were looked into there is memory: 27 MB."""
+_SPARE, _LEAST_SPARE = 4, 1000  # a file that is looked into may grow by a quarter, and by some
 _HOUR_SECONDS = 3600
+_DAY = timedelta(days=1)
 _STATE = "evidence"
 
 
@@ -34,7 +40,7 @@ class Evidence:
     def __init__(self, ctx: Context[OmiliaConfig]) -> None:
         self._ctx = ctx
         self._home = ctx.directory() / "ids"
-        self._loaded: OrderedDict[str, set[int]] = OrderedDict()
+        self._loaded: OrderedDict[str, Keys] = OrderedDict()
         self._pruned = ""
 
     async def open(self) -> None:
@@ -56,7 +62,7 @@ class Evidence:
             for file in self._home.iterdir():
                 file.unlink()
             mark.write_bytes(token)
-        for file in self._hours():
+        for file in self._files():
             # A key that a power cut has torn would shift all that are written behind it.
             size = file.stat().st_size
             if size % _BYTES:
@@ -69,11 +75,11 @@ class Evidence:
             return
         self._pruned = _hour(now)
         oldest = _hour(now - KEPT)
-        for file in self._hours():
+        for file in self._files():
             if file.name < oldest:
                 file.unlink()
 
-    def _hours(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         return [file for file in self._home.iterdir() if file.name.isdigit()]
 
     def _told(self, error: OSError) -> None:
@@ -81,54 +87,75 @@ class Evidence:
         self._ctx.counters.count("evidence_errors")
         self._ctx.log.warning("evidence_unwritten", reason=error.strerror)
 
-    def holds(self, key: int, at: datetime) -> bool:
-        """Tell whether a record of this key and time was published."""
-        return key in self._keys(_hour(at))
+    def holds(self, key: int, at: datetime | None) -> bool:
+        """Tell whether a record of this key and time, or without a time, was published."""
+        if at is not None:
+            return key in self._keys(_hour(at))
+        now = self._ctx.clock.now()
+        return any(key in self._keys(_day(now - days * _DAY)) for days in range(KEPT // _DAY + 1))
 
-    def note(self, records: Iterable[tuple[int, datetime]]) -> None:
+    def note(self, records: Iterable[tuple[int, datetime | None]]) -> None:
         """Remember records, by key and time, that were committed; a time far from now is not worth a file."""
         now = self._ctx.clock.now()
         oldest, newest = (now - KEPT).timestamp(), (now + _AHEAD).timestamp()
-        fresh: defaultdict[int, array[int]] = defaultdict(_no_keys)
+        timed: defaultdict[int, array[int]] = defaultdict(_no_keys)
+        timeless = _no_keys()
         for key, at in records:
-            seconds = at.timestamp()
-            if oldest < seconds < newest:
-                fresh[int(seconds) // _HOUR_SECONDS].append(key)
+            if at is None:
+                timeless.append(key)
+            elif oldest < (seconds := at.timestamp()) < newest:
+                timed[int(seconds) // _HOUR_SECONDS].append(key)
         try:
-            for hour, keys in fresh.items():
+            for hour, keys in timed.items():
                 self._write(_hour(datetime.fromtimestamp(hour * _HOUR_SECONDS, UTC)), keys)
+            if timeless:
+                self._write(_day(now), timeless)
             self._prune()
         except OSError as error:
             self._told(error)
 
-    def _write(self, hour: str, keys: array[int]) -> None:
-        with Path(self._home, hour).open("ab", buffering=0) as file:
+    def _write(self, name: str, keys: array[int]) -> None:
+        with Path(self._home, name).open("ab", buffering=0) as file:
             begin, content = file.tell(), keys.tobytes()
             if file.write(content) != len(content):  # a full disk takes a part and says so the next time
                 file.truncate(begin)
-        if hour in self._loaded:
-            self._loaded[hour].update(keys)
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            return
+        if loaded.room < len(keys):
+            del self._loaded[name]  # to be read again, with more room
+            return
+        for key in keys:
+            loaded.add(key)
 
-    def _keys(self, hour: str) -> set[int]:
-        found = self._loaded.get(hour)
+    def _keys(self, name: str) -> Keys:
+        found = self._loaded.get(name)
         if found is None:
-            found = self._loaded[hour] = _read(self._home / hour)
-            if len(self._loaded) > _LOADED_HOURS:
+            found = self._loaded[name] = _read(self._home / name)
+            while len(self._loaded) > 1 and sum(each.most for each in self._loaded.values()) > _MOST_LOADED:
                 self._loaded.popitem(last=False)
-        self._loaded.move_to_end(hour)
+        self._loaded.move_to_end(name)
         return found
 
 
-def _read(file: Path) -> set[int]:
-    try:
-        content = file.read_bytes()
-    except OSError:  # there is none, or no directory
-        return set()
-    return set(array("Q", content))
+def _read(file: Path) -> Keys:
+    content = array("Q")
+    # There is none, or no directory.
+    with suppress(OSError):
+        content.frombytes(file.read_bytes())
+    keys = Keys(len(content) + len(content) // _SPARE + _LEAST_SPARE)
+    for key in content:
+        keys.add(key)
+    return keys
 
 
 def _hour(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y%m%d%H}"
+
+
+def _day(at: datetime) -> str:
+    """Name the file of a day: it sorts before those of its hours."""
+    return f"{at.astimezone(UTC):%Y%m%d}"
 
 
 def _no_keys() -> array[int]:

@@ -129,7 +129,7 @@ class Records:
         try:
             await self._ctx.append([*fresh.values(), *letters], note(_kinds(fresh.values())))
             self._remembered.add(fresh)
-            self._evidence.note((key, event.time) for key, event in fresh.items() if event.time)
+            self._evidence.note((key, event.time) for key, event in fresh.items())
         finally:
             for key in fresh:
                 del self._in_flight[key]
@@ -137,8 +137,11 @@ class Records:
         return list(fresh.values())
 
     def _is_evident(self, key: int, event: Event) -> bool:
-        """Look for a record that came late, and so perhaps again, in what was published before a restart."""
-        if event.time is None or (event.phase != "backfill" and event.received - event.time < OLD):
+        """Look for a record that came late, and so perhaps again, in what was published before a restart.
+
+        One without a time may always have come late.
+        """
+        if event.time is not None and event.phase != "backfill" and event.received - event.time < OLD:
             return False
         return self._evidence.holds(key, event.time)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import structlog
 
 from streamd.clock import SystemClock
 from streamd.connectors.omilia.evidence import KEPT, Evidence
+from streamd.model import Phase
+from streamd.simulators.omilia import open_omilia_simulator
+from tests.connectors.omilia.managing import PlatformClock, config_for, open_context, open_records
 from tests.running import Tally
 
 NOW = datetime(2026, 2, 10, 12, 30, tzinfo=UTC)
@@ -66,6 +72,54 @@ async def test_what_is_noted_after_its_hour_was_read_is_held_too(tmp_path: Path)
     assert evidence.holds(7, NOW)
 
 
+async def test_what_tells_no_time_is_held_after_a_restart_for_as_long(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    first = await opened(kept)
+    assert not first.holds(7, None)
+    first.note([(7, None)])
+    for evidence in (first, await opened(kept)):
+        kept.time = NOW + KEPT - HOUR
+        assert evidence.holds(7, None)
+        assert not evidence.holds(7, NOW)
+        assert not evidence.holds(8, None)
+    kept.time = NOW + KEPT + 24 * HOUR
+    evidence.note([])
+    assert {each.name for each in (tmp_path / "ids").iterdir()} == {"spool"}
+
+
+async def test_an_hour_that_was_read_takes_as_many_more_as_come(tmp_path: Path) -> None:
+    evidence = await opened(Kept(tmp_path))
+    for begin in range(0, 5000, 500):
+        assert not evidence.holds(begin + 1, NOW)
+        evidence.note([(key + 1, NOW) for key in range(begin, begin + 500)])
+    assert all(evidence.holds(key + 1, NOW) for key in range(5000))
+
+
+async def test_an_hour_that_was_looked_into_takes_17_bytes_an_id(tmp_path: Path) -> None:
+    kept, ids = Kept(tmp_path), 100_000
+    (await opened(kept)).note([])
+    (tmp_path / "ids" / f"{NOW:%Y%m%d%H}").write_bytes(random.randbytes(8 * ids))
+    evidence = await opened(kept)
+    tracemalloc.start()
+    try:
+        evidence.holds(1, NOW)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 17 * ids + 20_000
+
+
+async def test_what_was_looked_into_is_forgotten_beyond_the_room_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.connectors.omilia.evidence._MOST_LOADED", 3000)
+    evidence = await opened(Kept(tmp_path))
+    evidence.note([(hour, NOW - hour * HOUR) for hour in range(1, 10)])
+    for hour in range(1, 10):
+        assert evidence.holds(hour, NOW - hour * HOUR)
+    assert sum(each.most for each in evidence._loaded.values()) <= 3000
+
+
 async def test_many_hours_can_be_looked_into(tmp_path: Path) -> None:
     evidence = await opened(Kept(tmp_path))
     evidence.note([(number, NOW - number * HOUR) for number in range(100)])
@@ -109,3 +163,19 @@ async def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
     evidence.note([(1, NOW)])
     assert kept.tally["evidence_errors"] == 2
     assert not evidence.holds(1, NOW)
+
+
+async def test_a_record_without_a_time_is_published_once_although_an_export_brings_it_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with open_omilia_simulator() as simulator:
+        voices = [each.payload for each in simulator.voices()]
+        outcomes: list[tuple[int, int]] = []
+        phases: tuple[Phase, ...] = ("live", "live", "backfill")
+        for phase in phases:
+            clock = PlatformClock(simulator)
+            async with open_context(tmp_path, config_for(simulator), clock) as running:
+                records = await open_records(running.runtime)
+                outcome = await records.accept(voices, origin="test", received=clock.now(), phase=phase)
+                outcomes.append((outcome.accepted, outcome.repeated))
+        assert outcomes == [(2, 0), (0, 2), (0, 2)]
