@@ -47,14 +47,18 @@ class OauthError(Exception):
 
 
 class Attempts:
-    """Counts the failed attempts of each peer within a while."""
+    """Counts the failed attempts of each peer within a while.
+
+    Whoever fails may share its address with Omilia, behind one proxy: so who knows the secret is let in all
+    the same, and only what fails beyond the count is told nothing more.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
 
     def wait(self, peer: str) -> int:
-        """Say for how many seconds this peer is not listened to."""
+        """Say for how many seconds what this peer fails at is not listened to."""
         since = self._clock.monotonic() - FAILURE_SECONDS
         times = [at for at in self._failures.get(peer, ()) if at > since]
         if len(times) < MOST_FAILURES:
@@ -83,13 +87,6 @@ class TokenEndpoint:
 
     async def handle(self, request: Request) -> Response:
         """Answer one token request."""
-        wait = self._attempts.wait(request.peer)
-        if wait:
-            self._count("limited")
-            # Whoever failed before may share its address with Omilia, behind one proxy.
-            if self._is_ours(request):
-                self._refused("a token request was answered 429")
-            return busy(HTTPStatus.TOO_MANY_REQUESTS, wait)
         try:
             scope = self._checked(request)
         except OauthError as error:
@@ -107,9 +104,13 @@ class TokenEndpoint:
             self._refused(f"a token request was answered {status}")
 
     def _refuse(self, request: Request, error: OauthError) -> Response:
-        self._count(error.error)
         if error.status == HTTPStatus.UNAUTHORIZED:
+            wait = self._attempts.wait(request.peer)
+            if wait:
+                self._count("limited")
+                return busy(HTTPStatus.TOO_MANY_REQUESTS, wait)
             self._attempts.failed(request.peer)
+        self._count(error.error)
         return reply(error.status, {"error": error.error}, _HEADERS.get(error.status, NO_HEADERS))
 
     def _checked(self, request: Request) -> str | None:
@@ -170,12 +171,6 @@ class TokenEndpoint:
         given = client[1].encode(errors="surrogatepass")
         secrets = [hmac.compare_digest(given, each) for each in self._secrets]
         return name & any(secrets)
-
-    def _is_ours(self, request: Request) -> bool:
-        try:
-            return self._is_right(self._client(request, self._fields(request)))
-        except OauthError:
-            return False
 
     def _scope(self, asked: str | None) -> str | None:
         """Grant what is asked for, or all that is configured; what is not configured is refused."""
