@@ -22,7 +22,11 @@ GRACE_SECONDS = 2.0
 
 
 class Claim:
-    """What answers on `path`."""
+    """What answers on `path`.
+
+    A request is admitted, handled and, where it failed, told of in the one task that serves its connection:
+    what belongs to a request may be kept in a context variable.
+    """
 
     def __init__(
         self,

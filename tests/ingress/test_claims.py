@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextvars import ContextVar
 from http import HTTPStatus
 
 import pytest
@@ -44,6 +46,29 @@ async def test_a_claimed_path_is_answered_with_the_whole_request(start):
     assert (request.method, request.path, request.query, request.body) == ("POST", "/a", "x=%31", b"hello")
     assert request.peer == "127.0.0.1"
     assert served.counts == {"requests_200": 1}
+
+
+async def test_a_request_is_admitted_handled_and_told_of_in_one_task(start):
+    served: Served = await start()
+    number: ContextVar[int] = ContextVar("number", default=0)
+    admitted = itertools.count(1)
+    handled: list[int] = []
+    failed: list[int] = []
+
+    async def admit(request: Request) -> None:
+        number.set(next(admitted))
+
+    async def handle(request: Request) -> Response:
+        handled.append(number.get())
+        return Response(503)
+
+    async with (
+        served.desk.claim("/a", handle, admit=admit, failed=lambda status: failed.append(number.get())),
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(3):
+            nursery.start_soon(served.post, b"x")
+    assert sorted(handled) == sorted(failed) == [1, 2, 3]
 
 
 async def test_a_path_of_a_connector_that_is_down_asks_to_come_again(start):

@@ -16,11 +16,21 @@ OLD = timedelta(minutes=5)
 """A record that is older when it comes was dropped before: redelivery is running."""
 
 
+class Push:
+    """One push on its way into the spool, from when its head has come."""
+
+    def __init__(self, came: datetime) -> None:
+        self.came = came
+        self.since = came - UNDERWAY
+        """What it holds was made after that."""
+
+
 class Pushes:
     """The pushes of one data type. `changed` is set, and made anew, when anything here changes.
 
     `evidence`: the latest instant at which the subscription was known to deliver. `failed_at`: when a push
-    failed, with `failure`; both None again once pushes are accepted for a while.
+    failed, with `failure`, and what failed was made after `failed_since`; None again once pushes are accepted
+    for a while.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -32,37 +42,51 @@ class Pushes:
         self.failed_at: datetime | None = None
         self.failure = ""
         self._clock = clock
-        self._under_way: list[datetime] = []
+        self._under_way: set[Push] = set()
+        self._declared = False
 
-    @contextmanager
-    def push(self) -> Iterator[datetime]:
-        """Hold the proof of life back while a push is on its way into the spool; yields when it came."""
-        came = self._clock.now()
-        self._under_way.append(came - UNDERWAY)
-        try:
-            yield came
-        finally:
-            self._under_way.remove(came - UNDERWAY)
+    def come(self) -> Push:
+        """Note that a push has begun to come: it holds the proof of life back until it is accepted, turned
+        away, or told as failed."""
+        push = Push(self._clock.now())
+        self._under_way.add(push)
+        return push
 
-    def accepted(self, came: datetime, oldest: datetime | None) -> None:
+    def turn_away(self, push: Push) -> None:
+        """Note that it was none: its sender is a stranger."""
+        self._under_way.discard(push)
+
+    def accepted(self, push: Push, oldest: datetime | None) -> None:
         """Note that a push is committed; `oldest`: the earliest time of a record that was new."""
+        self._under_way.discard(push)
         self.last_push = self._clock.now()
-        self.seen(came - UNDERWAY)
-        if oldest is not None and came - oldest > OLD:
-            self.last_old = came
+        self.seen(push.since)
+        if oldest is not None and push.came - oldest > OLD:
+            self.last_old = push.came
         self._tell()
 
     def seen(self, at: datetime) -> None:
         """Note that the subscription was there at that instant."""
         self.evidence = at if self.evidence is None else max(self.evidence, at)
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, push: Push | None = None) -> None:
         """Note that a push was answered with no success: what it held is dropped, to be delivered again."""
         now = self._clock.now()
         if self.failed_since is None:
-            self.failed_since = min(self.proof() or now, now)
+            self.failed_since = min([now, *self._bounds()])
         self.failed_at, self.failure = now, reason
+        if push is not None:
+            self._under_way.discard(push)
         self._tell()
+
+    @contextmanager
+    def declared(self) -> Iterator[None]:
+        """Let the proof of life go on in the block although pushes fail: a gap that is open holds them."""
+        self._declared = True
+        try:
+            yield
+        finally:
+            self._declared = False
 
     def healthy(self) -> None:
         """Note that the failures are over."""
@@ -70,15 +94,27 @@ class Pushes:
         self.failure = ""
 
     def forget(self, until: datetime) -> None:
-        """Forget the failures, if there was none after `until`."""
-        if self.failed_at is not None and self.failed_at <= until:
+        """Forget the failures, if there was none after `until`: a gap that ends there holds them."""
+        if self.failed_at is None or self.failed_since is None:
+            return
+        if self.failed_at <= until:
             self.healthy()
+        else:
+            self.failed_since = min(self.failed_since, until)
 
     def proof(self) -> datetime | None:
         """Give the instant before which all that was handed over is committed, as far as can be known."""
-        if self.evidence is None or not self._under_way:
-            return self.evidence
-        return min(self.evidence, min(self._under_way))
+        return None if self.evidence is None else min(self._bounds())
+
+    def _bounds(self) -> list[datetime]:
+        """Give the instants that none can pass. What has failed was made after `failed_since`, and so was all
+        that was under way then."""
+        bounds = [push.since for push in self._under_way]
+        if self.failed_since is not None and not self._declared:
+            bounds.append(self.failed_since)
+        if self.evidence is not None:
+            bounds.append(self.evidence)
+        return bounds
 
     def _tell(self) -> None:
         self.changed.set()
@@ -102,10 +138,10 @@ class Arrivals:
         """Say when redelivery last brought something new."""
         return self.streams[data_type].last_old
 
-    def failed(self, data_type: str, reason: str) -> None:
+    def failed(self, data_type: str, reason: str, push: Push | None = None) -> None:
         """Note a failed push of one data type."""
         self.online_since = self._clock.now()
-        self.streams[data_type].failed(reason)
+        self.streams[data_type].failed(reason, push)
 
     def failed_for_all(self, reason: str) -> None:
         """Note what keeps every data type from being pushed."""

@@ -16,6 +16,7 @@ from streamd.connectors.omilia.evidence import KEPT
 from streamd.connectors.omilia.export import Exporter
 from streamd.connectors.omilia.missing import message_type
 from streamd.connectors.omilia.plan import HOUR, NOT_YET, types_of
+from streamd.live.herald import Herald
 from streamd.pull.ledger import Ledger
 from streamd.pull.windows import Window
 
@@ -26,10 +27,10 @@ _NEXT = "next"
 class Audit:
     """The daily audit of one connector; days are UTC, by the platform's clock."""
 
-    def __init__(self, ctx: Context[OmiliaConfig], exporter: Exporter, links: Mapping[str, Link]) -> None:
+    def __init__(self, ctx: Context[OmiliaConfig], exporter: Exporter, heralds: Mapping[str, Herald]) -> None:
         self._ctx = ctx
         self._exporter = exporter
-        self._links = links
+        self._heralds = heralds
         self._ledger = Ledger(ctx, "audit/", datetime)
 
     async def look(self, server_now: datetime) -> None:
@@ -55,10 +56,10 @@ class Audit:
         rest = [Window(day, day + DAY)] if types else []
         errand = await self._exporter.run(Errand(f"audit-{day:%Y%m%d}", types, rest, len(rest)))
         self._ctx.log.info("audited", day=f"{day:%Y-%m-%d}", missed=errand.total, known=errand.known)
-        for data_type, link in self._links.items():
+        for data_type, herald in self._heralds.items():
             count = errand.published.get(message_type(data_type), 0)
             if count:
-                await self._tell(link, data_type, day, count)
+                await self._tell(herald.link, data_type, day, count)
         changes = {**self._ledger.put(_NEXT, day + DAY), **self._exporter.ledger.remove(errand.name)}
         await self._ctx.append([], changes)
 

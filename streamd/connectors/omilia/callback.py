@@ -6,20 +6,21 @@ dead letter. Anything else makes Omilia drop the batch, and deliver it again lat
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import datetime
 from http import HTTPStatus
 
 import trio
 
 from streamd.connector import Context
-from streamd.connectors.omilia.arrivals import Arrivals
+from streamd.connectors.omilia.arrivals import Arrivals, Push
 from streamd.connectors.omilia.bearer import Gate, unauthorized
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.delivery import parse_schema_name
 from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.replies import busy, reply
 from streamd.connectors.omilia.sequence import Sequence
-from streamd.connectors.omilia.wire import Push, Unreadable, read
+from streamd.connectors.omilia.wire import Body, Unreadable, read
 from streamd.errors import BadRecord
 from streamd.transport.exchange import Request, Response
 
@@ -29,6 +30,8 @@ RETRY_SECONDS = 5
 MOST_IN_FLIGHT = 64
 # 401: whoever has no token is a stranger, and no loss. An expired one is told of by itself.
 _STRANGERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+# The push that a connection's task serves now: the ingress admits, handles and ends each request in one task.
+_push: ContextVar[Push | None] = ContextVar("push", default=None)
 
 
 class Callback:
@@ -55,25 +58,31 @@ class Callback:
 
     async def admit(self, request: Request) -> Response | None:
         """Let a request in by its head, or answer it at once. Raises Transient."""
+        _push.set(None)
         if request.method != "POST":
             return reply(HTTPStatus.METHOD_NOT_ALLOWED, {"error": "method not allowed"}, {"Allow": "POST"})
+        push = self._pushes.come()
+        _push.set(push)
         judgement = await self._gate.judgement(request)
         if judgement == "good":
             return None
         self._ctx.counters.count(f"pushes_{judgement}_token")
         if judgement == "expired":
-            self._arrivals.failed(self._data_type, "a push carried an expired token")
+            self._arrivals.failed(self._data_type, "a push carried an expired token", push)
+        self._pushes.turn_away(push)
         return unauthorized(request)
 
     async def handle(self, request: Request) -> Response:
         """Take in one push; answer when all of it is committed."""
+        push = _push.get()
+        assert push is not None, "it was admitted"
         if self._in_flight >= MOST_IN_FLIGHT:
             return busy(HTTPStatus.TOO_MANY_REQUESTS, RETRY_SECONDS)
         self._in_flight += 1
         try:
-            with trio.move_on_after(ANSWER_SECONDS), self._pushes.push() as came:
-                count, oldest = await self._take(request.body, came)
-                self._pushes.accepted(came, oldest)
+            with trio.move_on_after(ANSWER_SECONDS):
+                count, oldest = await self._take(request.body, push.came)
+                self._pushes.accepted(push, oldest)
                 return reply(HTTPStatus.OK, {"status": "ok", "received": count})
         finally:
             self._in_flight -= 1
@@ -84,28 +93,28 @@ class Callback:
         """Commit what a body holds; give how many records, and the earliest time of those that are new."""
         origin = f"callback of {self._data_type}"
         try:
-            push = read(body, lenient=self._ctx.config.lenient_body)
+            found = read(body, lenient=self._ctx.config.lenient_body)
         except Unreadable as error:
             self._ctx.counters.count("unreadable_bodies")
             await self._ctx.append([self._ctx.dead_letter(BadRecord(error.reason, body, origin))])
             return 0, None
-        self._observe(push)
+        self._observe(found)
         outcome = await self._records.accept(
-            push.records, origin=origin, received=came, expected=self._data_type
+            found.records, origin=origin, received=came, expected=self._data_type
         )
-        return len(push.records), outcome.oldest
+        return len(found.records), outcome.oldest
 
-    def _observe(self, push: Push) -> None:
+    def _observe(self, body: Body) -> None:
         """Count what is unusual about a batch; nothing depends on it."""
         count = self._ctx.counters.count
-        count(f"bodies_{push.form}")
-        if push.form != "envelope":
+        count(f"bodies_{body.form}")
+        if body.form != "envelope":
             return
-        count(f"sequence_{self._sequence.observe(push)}")
-        if not push.records:
+        count(f"sequence_{self._sequence.observe(body)}")
+        if not body.records:
             count("empty_batches")
-        if push.schema_name != self.schema_name and self.schema_name is not None:
-            ours = parse_schema_name(push.schema_name or "")
+        if body.schema_name != self.schema_name and self.schema_name is not None:
+            ours = parse_schema_name(body.schema_name or "")
             earlier = ours is not None and ours.data_type == self._data_type
             count("earlier_generation_batches" if earlier else "mismatched_schema_names")
 
@@ -115,4 +124,4 @@ class Callback:
             return
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             self._ctx.log.error("push_too_large", data_type=self._data_type)
-        self._arrivals.failed(self._data_type, f"a push was answered {status}")
+        self._arrivals.failed(self._data_type, f"a push was answered {status}", _push.get())

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import trio
 
-from streamd.connector import Context, Link, Progress
+from streamd.connector import Context, Progress
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.audit import Audit
 from streamd.connectors.omilia.config import OmiliaConfig
@@ -27,16 +27,18 @@ from streamd.connectors.omilia.missing import (
     part_after,
     redelivered_at,
 )
-from streamd.connectors.omilia.plan import LONGEST, askable, hours_of, types_of
+from streamd.connectors.omilia.plan import LONGEST, askable, types_of
 from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.rest import Exports
 from streamd.errors import Rejected, Transient
+from streamd.live.herald import Herald
 from streamd.pull.ledger import Ledger
 from streamd.pull.windows import Window, ceil_hour, clip, floor_hour, slices
 
 _LOOK_SECONDS = 5.0
 _REFUSED_SECONDS = (300.0, 900.0, 3600.0)
 _BY_HAND = "hand-"
+_TOPIC = "exports"  # of a herald's worry
 
 
 class Holes:
@@ -49,18 +51,20 @@ class Holes:
         self._exports = exports
         self._arrivals = arrivals
         self._exporter = Exporter(ctx, exports, records)
-        self._links: dict[str, Link] = {}
+        self._heralds: dict[str, Herald] = {}
+        self._refusal: str | None = None
         self._parts = Ledger(ctx, "hole/", Part)
-        self._audit = Audit(ctx, self._exporter, self._links)
+        self._audit = Audit(ctx, self._exporter, self._heralds)
 
     @property
     def errands(self) -> Mapping[str, Errand]:
         """Give what is under way, by name."""
         return self._exporter.ledger.all()
 
-    def join(self, data_type: str, link: Link) -> None:
-        """Take charge of the pending gaps of one data type's session; again is as good as once."""
-        self._links[data_type] = link
+    def join(self, data_type: str, herald: Herald) -> None:
+        """Take charge of the pending gaps of one data type's session, each time it begins."""
+        self._heralds[data_type] = herald
+        herald.worry(_TOPIC, self._refusal)
 
     async def run(self) -> NoReturn:
         """Heal for ever; what is refused is tried again slowly."""
@@ -72,6 +76,7 @@ class Holes:
                 await self._look()
             except Rejected as error:
                 self._ctx.log.error("export_refused", reason=error.reason)
+                self._worry(f"exports: {error.reason}")
                 await self._forget(lambda name, errand: bool(errand.gaps))  # to be planned anew
                 wait = _REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)]
                 refusals += 1
@@ -79,7 +84,15 @@ class Holes:
                 self._ctx.log.info("healing_delayed", reason=error.reason)
             else:
                 refusals = 0
+                self._worry(None)
             await trio.sleep(wait)
+
+    def _worry(self, refusal: str | None) -> None:
+        """Show in the state of the sessions whether what they miss can be fetched."""
+        self._refusal = refusal
+        for herald in self._heralds.values():
+            if herald.worry(_TOPIC, refusal):
+                herald.assess_nowait()
 
     async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
         """Export the hours from `begin` to `end` for an operator, and publish what is missing of them."""
@@ -158,8 +171,8 @@ class Holes:
     def _holes(self) -> list[Hole]:
         return [
             Hole(data_type, gap.gap_id, Window(gap.from_, gap.to), self._parts.get(gap.gap_id))
-            for data_type, link in self._links.items()
-            for gap in link.pending_gaps()
+            for data_type, herald in self._heralds.items()
+            for gap in herald.link.pending_gaps()
             if gap.from_ is not None and gap.to is not None
         ]
 
@@ -177,7 +190,7 @@ class Holes:
             if hole.gap_id not in errand.gaps:
                 continue
             part = part_after(hole, errand)
-            if part.until < hours_of(hole.missed).end:
+            if part.until < hole.hours.end:
                 changes |= self._parts.put(hole.gap_id, part)
             else:
                 await self._settle(hole, part, errand.kept_from)
@@ -185,7 +198,7 @@ class Holes:
 
     async def _settle(self, hole: Hole, part: Part, kept_from: datetime | None) -> None:
         """Say what became of a gap whose hours have all been exported."""
-        link, forget = self._links[hole.data_type], self._parts.remove(hole.gap_id)
+        link, forget = self._heralds[hole.data_type].link, self._parts.remove(hole.gap_id)
         since = kept_from if kept_from is not None and kept_from > hole.missed.begin else None
         if since is not None:
             lost_until = min(since, hole.missed.end)
@@ -210,7 +223,7 @@ class Holes:
 
     async def _settle_unverified(self, hole: Hole) -> None:
         """Settle a gap of a type that cannot be exported, once redelivery is over: by whether it came."""
-        link = self._links[hole.data_type]
+        link = self._heralds[hole.data_type].link
         if self._came_back(hole):
             await link.settle_gap(hole.gap_id, events="recovered", healed_by="redelivery")
         else:

@@ -14,14 +14,22 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from streamd.connectors.omilia.errand import Errand
-from streamd.connectors.omilia.plan import HOUR, LONGEST, TypesStyle, askable, hours_of, types_of
+from streamd.connectors.omilia.plan import (
+    HOUR,
+    LONGEST,
+    LONGEST_CALL,
+    TypesStyle,
+    askable,
+    hours_of,
+    types_of,
+)
 from streamd.pull.windows import Window, slices
 
 YOUNG = 23 * HOUR
 """What is younger may still be redelivered; the platform goes back 24 hours, and one is kept in hand."""
 DRAIN = timedelta(seconds=300)
 """How long nothing old must have come before redelivery counts as over."""
-LONGEST_DRAIN = 6 * HOUR
+LONGEST_DRAIN = LONGEST_CALL
 """After that it counts as over: calls that last long make ends that look old all the time."""
 
 
@@ -44,7 +52,7 @@ class Hole(Struct, frozen=True):
     @property
     def hours(self) -> Window:
         """Give the hours that are still to be exported for it."""
-        whole = hours_of(self.missed)
+        whole = hours_of(self.missed, self.data_type)
         return whole if self.part is None else Window(self.part.until, whole.end)
 
 

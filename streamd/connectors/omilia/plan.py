@@ -19,6 +19,8 @@ NOT_YET = 2 * HOUR
 """What is younger cannot be exported."""
 RETENTION = timedelta(days=60)
 _IN_HAND = timedelta(minutes=10)  # between the plan and the request the oldest hour must not grow too old
+LONGEST_CALL = 6 * HOUR
+"""Ends of calls that last longer may be missed by an export."""
 KEPT = 23 * HOUR
 """For how long after our first sight of READY an export is used; the platform keeps it for a day."""
 
@@ -28,12 +30,14 @@ _LEGACY = {"dialog_start": "Dialog Start", "dialog_step": "Dialog Step", "dialog
 _DIALOGS = frozenset(_LEGACY)
 
 
-def hours_of(missed: Window) -> Window:
+def hours_of(missed: Window, data_type: str) -> Window:
     """Give the hours to be exported for what was missed, an hour more on either side.
 
-    Whether an hour of an export goes by a record's start, its end or its arrival is not documented.
+    Whether an hour of an export goes by a record's start, its end or its arrival is not documented: ends that
+    were missed may stand in the hour in which their call began.
     """
-    return Window(floor_hour(missed.begin) - HOUR, ceil_hour(missed.end) + HOUR)
+    before = LONGEST_CALL if data_type == "dialog_end" else HOUR
+    return Window(floor_hour(missed.begin) - before, ceil_hour(missed.end) + HOUR)
 
 
 def askable(server_now: datetime) -> Window:

@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from typing import Literal
 
-from streamd.connectors.omilia.wire import Push
+from streamd.connectors.omilia.wire import Body
 
 MOST_SESSIONS = 64
 Finding = Literal["in_order", "hole", "replay", "reset", "base", "repeat", "first", "missing"]
@@ -31,21 +31,21 @@ class Sequence:
     def __init__(self) -> None:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
-    def observe(self, push: Push) -> Finding:
+    def observe(self, body: Body) -> Finding:
         """Note a batch, and say what its number means."""
-        if push.session_id is None or push.number is None:
+        if body.session_id is None or body.number is None:
             return "missing"
-        session = self._sessions.get(push.session_id)
+        session = self._sessions.get(body.session_id)
         known = session is not None
         if session is None:
-            session = self._sessions[push.session_id] = _Session()
+            session = self._sessions[body.session_id] = _Session()
             if len(self._sessions) > MOST_SESSIONS:
                 self._sessions.popitem(last=False)
-        self._sessions.move_to_end(push.session_id)
-        hash_ = hashlib.sha256(b"\n".join(push.records)).digest()
-        finding: Finding = self._finding(session, push.number, hash_) if known else "first"
+        self._sessions.move_to_end(body.session_id)
+        hash_ = hashlib.sha256(b"\n".join(body.records)).digest()
+        finding: Finding = self._finding(session, body.number, hash_) if known else "first"
         if finding != "repeat":
-            session.next, session.last = push.number + len(push.records), push.number
+            session.next, session.last = body.number + len(body.records), body.number
             session.hash = hash_
         return finding
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import NoReturn
 
 import trio
@@ -57,9 +56,9 @@ class PushSession:
 
     async def run(self, link: Link) -> None:
         """Make the subscription, and watch over it until it is gone. Raises Transient or Rejected."""
-        self._holes.join(self.name, link)
-        self._exports.forgive()
         herald = Herald(link)
+        self._holes.join(self.name, herald)
+        self._exports.forgive()
         at = await self._subscribe(herald)
         self._pushes.seen(at)
         await link.connected(at, schema_name=self._callback.schema_name)
@@ -114,13 +113,12 @@ class PushSession:
             if pushes.failed_since is None:
                 await changed.wait()
                 continue
-            open_gap = partial(herald.link.open_gap, FAILED, cause="push_failed", since=pushes.failed_since)
-            herald.tell_nowait(open_gap)
             self._worry(herald, FAILED, pushes.failure)
-            until = await self._recovered()
-            pushes.healthy()
-            close_gap = partial(herald.link.close_gap, FAILED, until=until, restored=False, count=None)
-            herald.tell_nowait(close_gap)
+            await herald.link.open_gap(FAILED, cause="push_failed", since=pushes.failed_since)
+            with pushes.declared():
+                until = await self._recovered()
+                pushes.healthy()
+            await herald.link.close_gap(FAILED, until=until, restored=False, count=None)
             self._worry(herald, FAILED, None)
 
     async def _recovered(self) -> datetime:
@@ -151,12 +149,10 @@ class PushSession:
                 with trio.move_on_after(wait):
                     await changed.wait()
                 continue
-            herald.tell_nowait(partial(herald.link.open_gap, SILENCE, cause="silence", since=last))
             self._worry(herald, SILENCE, f"nothing was pushed for {limit:g} s")
+            await herald.link.open_gap(SILENCE, cause="silence", since=last)
             until = await self._next_push(last)
-            herald.tell_nowait(
-                partial(herald.link.close_gap, SILENCE, until=until, restored=False, count=None)
-            )
+            await herald.link.close_gap(SILENCE, until=until, restored=False, count=None)
             self._worry(herald, SILENCE, None)
 
     async def _next_push(self, after: datetime) -> datetime:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
+from streamd.connectors.omilia.borders import cut_array, cut_messages
 from streamd.lenient import UNREADABLE
 
+T = TypeVar("T")
 Form = Literal["envelope", "object", "array", "lines"]
 
 
-class Push(Struct, frozen=True):
+class Body(Struct, frozen=True):
     """A body: the JSON of each record as it came, and what the envelope says of it.
 
     `number`: of the first record or of the session, nobody documented which; None: absent or unreadable.
@@ -47,47 +50,63 @@ _array = msgspec.json.Decoder(list[Raw]).decode
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def read(body: bytes, *, lenient: bool) -> Push:
-    """Take a body apart; `lenient`: forms without an envelope, too. Raises Unreadable."""
-    try:
-        envelope = _envelope(body)
-    except UNREADABLE as error:
-        if lenient:
-            return _without_envelope(body)
-        raise Unreadable("not an envelope") from error
-    if envelope.messages is None:
-        if lenient and "message_type" in _object(body):
-            return Push("object", [body])
-        raise Unreadable("not an envelope")
-    return Push(
-        "envelope",
-        [bytes(each) for each in envelope.messages],
-        _text(envelope.schema_name),
-        _text(envelope.session_id),
-        _number(envelope.number),
-    )
+def read(body: bytes, *, lenient: bool) -> Body:
+    """Take a body apart; `lenient`: forms without an envelope, too. Raises Unreadable.
+
+    Where one record spoils the JSON of all, it comes as it is, if its borders can still be told.
+    """
+    envelope = _decoded(_envelope, body) or _spoilt(body)
+    if envelope is not None and envelope.messages is not None:
+        return Body(
+            "envelope",
+            [bytes(each) for each in envelope.messages],
+            _text(envelope.schema_name),
+            _text(envelope.session_id),
+            _number(envelope.number),
+        )
+    if lenient:
+        return _without_envelope(body)
+    raise Unreadable("not an envelope")
 
 
-def _without_envelope(body: bytes) -> Push:
+def _spoilt(body: bytes) -> _Envelope | None:
+    """Read an envelope whose records are no JSON; None where that is not all that is wrong with it."""
+    cut = cut_messages(body)
+    envelope = _decoded(_envelope, cut.frame) if cut is not None else None
+    if cut is None or envelope is None or envelope.messages:
+        return None
+    envelope.messages = [Raw(each) for each in cut.records]
+    return envelope
+
+
+def _without_envelope(body: bytes) -> Body:
+    if "message_type" in (_decoded(_object, body) or {}):
+        return Body("object", [body])
     beginning = body.lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
     if beginning == b"[":
-        try:
-            return Push("array", [bytes(each) for each in _array(body)])
-        except UNREADABLE as error:
-            raise Unreadable("not JSON") from error
+        return Body("array", _items(body))
     lines = [line for line in body.split(b"\n") if line.strip()]
     # A line that is cut short or spoilt is a bad record; but only behind one that tells that these are lines.
-    if beginning == b"{" and len(lines) > 1 and _is_object(lines[0]):
-        return Push("lines", lines)
-    raise Unreadable("not JSON")
+    if beginning == b"{" and len(lines) > 1 and _decoded(_object, lines[0]) is not None:
+        return Body("lines", lines)
+    raise Unreadable("neither an envelope nor records")
 
 
-def _is_object(line: bytes) -> bool:
+def _items(body: bytes) -> list[bytes]:
+    items = _decoded(_array, body)
+    if items is not None:
+        return [bytes(each) for each in items]
+    cut = cut_array(body, body.index(b"["))
+    if cut is None or cut.frame.strip() != b"[]":
+        raise Unreadable("an array whose records cannot be told apart")
+    return cut.records
+
+
+def _decoded(decode: Callable[[bytes], T], text: bytes) -> T | None:
     try:
-        _object(line)
+        return decode(text)
     except UNREADABLE:
-        return False
-    return True
+        return None
 
 
 def _text(value: Any) -> str | None:

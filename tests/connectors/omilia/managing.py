@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import trio
 
 from streamd.config import Secret
 from streamd.connector import Clock, ConnectorType, Link, Session
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.evidence import Evidence
 from streamd.connectors.omilia.records import Records
+from streamd.live.herald import Herald
 from streamd.runtime import Runtime
 from streamd.simulators.omilia import OmiliaSimulator
 from streamd.spool.directory import DATABASE
 from streamd.spool.store import Store
-from tests.running import Running, Tally, at_work, open_spool
+from tests.connectors.omilia.watching import Watched
+from tests.running import Tally, at_work, open_spool
 
 NAME = "omilia-test"
 
@@ -60,27 +61,27 @@ def config_for(simulator: OmiliaSimulator, **changes: Any) -> OmiliaConfig:
 
 
 class Idle:
-    """A session that does nothing; its link is what the gaps of one data type are told through."""
+    """A session that does nothing; its herald is what the gaps of one data type are told through."""
 
     stateful = False
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
         self.scope = [name]
-        self.link: Link | None = None
+        self.herald: Herald | None = None
         self._clock = clock
 
     async def run(self, link: Link) -> None:
-        self.link = link
+        self.herald = Herald(link)
         await link.connected(self._clock.now())
-        await link.live()
-        await trio.sleep_forever()
+        self.herald.assess_nowait()
+        await self.herald.run()
 
 
-class Managed(Running):
-    """What a connector gets from streamd, as `runtime`, and the links of its idle sessions."""
+class Managed(Watched):
+    """What a connector gets from streamd, as `runtime`, and the heralds of its idle sessions."""
 
-    links: Mapping[str, Link]
+    heralds: Mapping[str, Herald]
 
 
 @asynccontextmanager
@@ -121,7 +122,7 @@ async def open_context(directory: Path, config: OmiliaConfig, clock: Any) -> Asy
         async with at_work(spool, runtime):
             managed = Managed(spool, store, runtime, tally)
             await managed.until_state("live")
-            managed.links = {each.name: each.link for each in sessions if each.link is not None}
+            managed.heralds = {each.name: each.herald for each in sessions if each.herald is not None}
             yield managed
     finally:
         store.close()

@@ -26,8 +26,12 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
 
 
 def test_what_was_missed_within_one_hour_is_exported_with_an_hour_on_either_side() -> None:
-    assert hours_of(Window(at(3, 12, 10), at(3, 12, 50))) == Window(at(3, 11), at(3, 14))
-    assert hours_of(Window(at(3, 12), at(3, 13))) == Window(at(3, 11), at(3, 14))
+    for missed in (Window(at(3, 12, 10), at(3, 12, 50)), Window(at(3, 12), at(3, 13))):
+        assert hours_of(missed, "dialog_step") == Window(at(3, 11), at(3, 14))
+
+
+def test_ends_that_were_missed_are_looked_for_where_their_calls_began() -> None:
+    assert hours_of(Window(at(3, 12), at(3, 13)), "dialog_end") == Window(at(3, 6), at(3, 14))
 
 
 @given(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 
+from streamd.connectors.omilia import holes
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.config import ExportConfig
@@ -36,7 +37,8 @@ class Bench:
 
     async def declare(self, begin: datetime, end: datetime, *types: str, cause: str = "crash") -> None:
         for kind in types or TYPES:
-            await self.running.links[kind].declare_gap(cause=cause, since=begin, until=end, events="pending")
+            link = self.running.heralds[kind].link
+            await link.declare_gap(cause=cause, since=begin, until=end, events="pending")
 
     async def receive(self, chosen: Callable[[Record], bool]) -> int:
         """Take the chosen records in as if they had been pushed; count them."""
@@ -81,12 +83,12 @@ async def open_holes(directory: Path, simulator: OmiliaSimulator, **changes: Any
         await exports.subscriptions()  # as the sessions do: now the platform's time is known
         records = await open_records(running.runtime)
         arrivals = Arrivals(config.data_types, running.runtime.clock)
-        holes = Holes(running.runtime, exports, records, arrivals)
-        for kind, link in running.links.items():
-            holes.join(kind, link)
-        bench = Bench(simulator, running, records, holes)
+        healing = Holes(running.runtime, exports, records, arrivals)
+        for kind, herald in running.heralds.items():
+            healing.join(kind, herald)
+        bench = Bench(simulator, running, records, healing)
         bench.arrivals = arrivals
-        nursery.start_soon(holes.run)
+        nursery.start_soon(healing.run)
         yield bench
         nursery.cancel_scope.cancel()
 
@@ -128,7 +130,7 @@ async def test_a_hole_that_redelivery_has_filled_is_verified_and_healed_by_it(tm
         await it.receive(lambda each: True)
         for stream in it.arrivals.streams.values():
             now = it.running.runtime.clock.now()
-            stream.accepted(now, now - HOUR)
+            stream.accepted(stream.come(), now - HOUR)
         it.simulator.advance(4 * 3600)
         await it.until_settled(3)
         assert {(gap["events"], gap["healed_by"]) for gap in it.gaps} == {("recovered", "redelivery")}
@@ -180,7 +182,8 @@ async def test_a_type_that_cannot_be_exported_is_judged_by_whether_redelivery_ca
         end = it.simulator.now()
         await it.declare(end - HOUR, end, *types)
         now = it.running.runtime.clock.now()
-        it.arrivals.streams["audit_events"].accepted(now, now - HOUR)
+        audit = it.arrivals.streams["audit_events"]
+        audit.accepted(audit.come(), now - HOUR)
         it.simulator.advance(2 * 3600)
         await it.until_settled(2)
         assert [(gap["events"], gap["healed_by"]) for gap in it.gaps] == [
@@ -218,9 +221,23 @@ async def test_a_refusal_is_told_and_tried_again_slowly_with_a_new_plan(tmp_path
         end = it.simulator.now() - 4 * HOUR
         await it.declare(end - 24 * HOUR, end)
         await it.running.until(lambda: it.running.tally["rest_errors"] == 1)
+        await it.running.until_state("degraded")
+        assert "exports: export: 403" in it.running.reason
         await trio.sleep(0.3)
         assert it.running.tally["rest_errors"] == 1
         assert not it.holes.errands
+
+
+async def test_a_refused_export_shows_in_the_state_until_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holes, "_REFUSED_SECONDS", (0.2,))
+    async with bench(tmp_path, "forbidden-403:job-create=1") as it:
+        end = it.simulator.now() - 4 * HOUR
+        await it.declare(end - 24 * HOUR, end)
+        await it.running.until_state("degraded")
+        await it.running.until_state("live")
+        await it.until_settled(3)
 
 
 # -- by hand

@@ -13,7 +13,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 REDELIVERY = timedelta(seconds=900)
 
 
-def hole(hours: float, *, end: datetime = NOON, part: Part | None = None, kind: str = "dialog_end") -> Hole:
+def hole(hours: float, *, end: datetime = NOON, part: Part | None = None, kind: str = "dialog_step") -> Hole:
     return Hole(kind, f"gap-{kind}-{hours}", Window(end - hours * HOUR, end), part)
 
 
@@ -70,11 +70,10 @@ def test_what_is_older_than_sixty_days_is_not_asked_for() -> None:
 
 def test_holes_whose_hours_meet_share_one_errand_and_its_slices_span_two_days_at_most() -> None:
     dues = [
-        Due(each, each.hours)
-        for each in (hole(70), hole(1, kind="dialog_step"), hole(2, end=NOON + 9 * HOUR))
+        Due(each, each.hours) for each in (hole(70), hole(1, kind="dialog_end"), hole(2, end=NOON + 9 * HOUR))
     ]
     errand = errand_for(dues, "legacy", NOON + 20 * HOUR)
-    assert errand.gaps == {"gap-dialog_end-70": "dialog_end", "gap-dialog_step-1": "dialog_step"}
+    assert errand.gaps == {"gap-dialog_step-70": "dialog_step", "gap-dialog_end-1": "dialog_end"}
     assert errand.types == ["Dialog End", "Dialog Step"]
     assert errand.rest[0].begin == NOON - 71 * HOUR
     assert errand.rest[-1].end == NOON + HOUR
@@ -97,13 +96,13 @@ def test_figures_add_up_over_the_parts_of_a_hole_and_are_unknown_where_two_share
         [],
         1,
         published={"dialog_end": 5, "dialog_step": 9},
-        gaps={missed.gap_id: "dialog_end"},
+        gaps={missed.gap_id: "dialog_step"},
         until={missed.gap_id: NOON},
     )
     first = part_after(missed, done)
-    assert first == Part(NOON, 5, 0)
-    assert part_after(hole(30, part=first), done).published == 10
+    assert first == Part(NOON, 9, 0)
+    assert part_after(hole(30, part=first), done).published == 18
     shared = Errand(
-        "e", [], [], 1, gaps={**done.gaps, "other": "dialog_end"}, until={**done.until, "other": NOON}
+        "e", [], [], 1, gaps={**done.gaps, "other": "dialog_step"}, until={**done.until, "other": NOON}
     )
     assert part_after(missed, shared).published is None

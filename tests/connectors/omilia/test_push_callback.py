@@ -73,6 +73,54 @@ async def test_a_bad_record_is_a_dead_letter_and_the_good_ones_beside_it_are_eve
         assert {letter["origin"] for letter in letters} == {"callback of dialog_start"}
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"message_type":"dialog_start","id":\x00"bad"}',
+        b'{"message_type":"dialog_start","id":"b\x01ad"}',
+        b'{"message_type":"dialog_start","id":"bad",}',
+        b'{"message_type":"dialog_start" "id":"bad"}',
+        b'{"message_type":"dialog_start","id":"bad"}\xff',
+        b"\xff",
+        b"",
+        b'{"message_type":"dialog_start","time":1767261600.,"note":"],[ }{ \\" ,"}',
+    ],
+)
+@pytest.mark.parametrize("enveloped", [True, False])
+async def test_a_bad_byte_anywhere_in_a_record_spoils_that_record_alone(
+    system: Any, bad: bytes, enveloped: bool
+) -> None:
+    async with system(**{"privacy.dead_letter": '"full"'}) as pushed:
+        good = [json.dumps(start(each, notes='},{"[')).encode() for each in ("d1", "d2")]
+        content = body(good[0], bad, good[1]) if enveloped else b"[%b, %b, %b]" % (good[0], bad, good[1])
+        answer = await pushed.post(content)
+        assert (answer.status_code, answer.json()["received"]) == (200, 3)
+        assert [event["data"]["id"] for event in pushed.dialogs()] == ["d1", "d2"]
+        assert [b64decode(letter["payload_base64"]) for letter in pushed.letters()] == [bad]
+        assert pushed.tally["sequence_first"] == enveloped
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"message_type":"dialog_start","id":"bad}',
+        b'{"message_type":"dialog_start","id":bad"}',
+        b'{"message_type":"dialog_start","id":["bad"}',
+        b'{"message_type":"dialog_start","id":"bad"}}',
+        b'{"message_type":"dialog_start"}{"message_type":"dialog_start"}',
+        b'"no record, but a text"\xff',
+    ],
+)
+async def test_a_body_whose_records_cannot_be_told_apart_is_one_dead_letter_with_all_of_it(
+    system: Any, bad: bytes
+) -> None:
+    async with system(**{"privacy.dead_letter": '"full"'}) as pushed:
+        content = body(start("d1"), bad, start("d2"))
+        assert (await pushed.post(content)).status_code == 200
+        assert [b64decode(letter["payload_base64"]) for letter in pushed.letters()] == [content]
+        assert pushed.dialogs() == []
+
+
 async def test_a_record_of_another_type_is_kept_as_what_it_is_and_counted(system: Any) -> None:
     async with system() as pushed:
         await pushed.push({**start("d1"), "message_type": END}, {"message_type": "dialog_dream", "id": "x"})
