@@ -20,7 +20,8 @@ from streamd.runtime import Runtime
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, identify, open_omilia_simulator
 from streamd.spool.directory import DATABASE
 from streamd.spool.store import Store
-from tests.running import Running, Tally, at_work, open_spool
+from tests.connectors.omilia.watching import Watched
+from tests.running import Tally, at_work, open_spool
 
 NAME = "omilia-test"
 SECRET = "simulated push secret"
@@ -33,7 +34,7 @@ QUICK: Mapping[str, str] = {
 }
 
 
-class Pushed(Running):
+class Pushed(Watched):
     """The running connector, its listener, and a client that pushes."""
 
     listener: Listener

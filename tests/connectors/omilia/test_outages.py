@@ -26,13 +26,14 @@ from streamd.spool.directory import DATABASE
 from streamd.spool.spool import Spool
 from streamd.spool.store import Store
 from tests.connectors.omilia.managing import NAME, PlatformClock, config_for
-from tests.running import Running, Tally, at_work
+from tests.connectors.omilia.watching import Watched
+from tests.running import Tally, at_work
 
 HOUR = 3600.0
 SCALE = 900.0  # a second of ours is a quarter of an hour of the platform's
 
 
-class Whole(Running):
+class Whole(Watched):
     """The connector at work."""
 
     @property
@@ -197,7 +198,7 @@ async def test_a_secret_is_rotated_under_load_without_a_record_lost(tmp_path: Pa
     async with open_omilia_simulator(options) as simulator:
         async with open_connector(tmp_path, simulator, table(simulator)) as it:
             await it.until_state("live")
-            await trio.sleep(0.5)
+            await it.until(lambda: it.tally["records"] > 50)
         rotated = table(
             simulator,
             auth_secret=Secret("the next push secret"),
@@ -205,7 +206,7 @@ async def test_a_secret_is_rotated_under_load_without_a_record_lost(tmp_path: Pa
         )
         async with open_connector(tmp_path, simulator, rotated) as it:
             await it.until_state("live")
-            await trio.sleep(1.0)
+            await it.until(lambda: it.tally["records"] > 100)
             simulator.set_rate(0)
             await settled(simulator)
             assert {each.delivery.auth_secret for each in simulator.subscriptions} == {"the next push secret"}

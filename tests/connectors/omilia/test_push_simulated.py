@@ -27,7 +27,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "7, 8, 9 strange records": ("wrong-type=1", "unknown-type=1", "bad-record=1", "invalid-utf8=1"),
     "8 drift": ("extra-fields", "type-drift=1"),
     "10 huge": ("huge-batch=2", "gzip"),
-    "10 slow": ("chunked", "slow-send=0.2", "abort-mid-body=2"),
+    "10 slow": ("chunked", "slow-send=0.05", "abort-mid-body=2"),
     "10 no JSON": ("bad-json=1",),
     "10 objects": ("bare-objects",),
     "10 array": ("bare-array",),
