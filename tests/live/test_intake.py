@@ -16,6 +16,7 @@ from streamd.connector import NO_CHANGES, Changes, Item, Link
 from streamd.link import SessionLink
 from streamd.live.intake import MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
 from streamd.runtime import Runtime
+from streamd.spool.beat import LEAST_SECONDS, Beat
 from streamd.spool.spool import Spool
 from tests.scripted import Record, Script, gaps, runtime
 from tests.spool.rig import MEASURES_STATE, START, TOPIC, Rig, choke, event, eventually, relieve, state
@@ -115,6 +116,25 @@ async def test_what_is_put_is_committed_in_its_order_with_its_changes(
         assert on.committed() == list(range(300))
         assert on.spool.state("emea", "last") == b"297"
         assert on.intake.proof(LATER) == LATER
+
+
+async def test_what_comes_while_the_spool_rests_is_in_its_next_commit(
+    rig: Rig, mock_clock: trio.testing.MockClock
+) -> None:
+    spool = rig.spool(partitions=1, beat=Beat())
+    async with trio.open_nursery() as session:
+        session.start_soon(spool.write)
+        on = Bench(rig, spool, 100)
+        session.start_soon(on.intake.run)
+        on.put(event(0), at=at(0))
+        await eventually(lambda: spool.commits == 1)
+        for number in (1, 2, 3):
+            on.put(event(number), at=at(number))
+            await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(LEAST_SECONDS)
+        await eventually(lambda: spool.commits == 2)
+        assert on.committed() == [0, 1, 2, 3]
+        session.cancel_scope.cancel()
 
 
 async def test_no_append_brings_much_more_than_fits_into_memory_several_times_over(

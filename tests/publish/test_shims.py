@@ -13,10 +13,12 @@ import aiokafka.admin.client
 import aiokafka.client
 import aiokafka.conn
 import aiokafka.errors
+import aiokafka.producer.message_accumulator
 import aiokafka.producer.sender
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from streamd.model import Record
 from streamd.publish import codes, shims
 from streamd.publish.connections import Connections
 from tests.kafka.reader import consume_all
@@ -252,3 +254,17 @@ def test_the_step_of_oauthbearer_is_where_it_was() -> None:
             await authenticator.step(b'{"status":"invalid_token"}')
 
     asyncio.run(main())
+
+
+def test_a_batch_is_filled_as_aiokafka_would_and_says_where_it_was_full() -> None:
+    records = [Record(b"k%d" % n, b"x" * 100 if n % 3 else None, (("h", b"v"),), n) for n in range(20)]
+    ours, theirs = (aiokafka.producer.message_accumulator.BatchBuilder(1000, 0) for _ in range(2))
+    end = shims.fill(ours, records, 2, 20)
+    added = 0
+    for record in records[2:]:
+        headers = list(record.headers)
+        if theirs.append(timestamp=record.timestamp, key=record.key, value=record.value, headers=headers):
+            added += 1
+    assert 2 < end == 2 + added < 20
+    assert ours.record_count() == theirs.record_count() == added
+    assert bytes(ours._build()) == bytes(theirs._build())
