@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,10 +13,11 @@ from streamd.spool.store import Commit, Store
 
 
 class Made(NamedTuple):
-    """One commit: its events, states left out, and its changes of the keyed state."""
+    """One commit: its events, states left out, its changes of the keyed state, and what it proves."""
 
     events: list[dict[str, Any]]
     changes: dict[str, bytes | None]
+    alive: datetime | None
 
 
 class Left(NamedTuple):
@@ -23,6 +25,7 @@ class Left(NamedTuple):
 
     events: list[dict[str, Any]]
     state: dict[str, bytes]
+    alive: datetime | None
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[Made]:
@@ -38,9 +41,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[Made]:
             for record in row.records or ()
             if record.value is not None and not row.topic.endswith(".state")
         ]
-        made.append(
-            Made([json.loads(value) for value in values], {name: v for (_, name), v in one.changes.items()})
-        )
+        changes = {name: value for (_, name), value in one.changes.items()}
+        alive = max((at for at in one.alive.values() if at is not None), default=None)
+        made.append(Made([json.loads(value) for value in values], changes, alive))
 
     monkeypatch.setattr(Store, "commit", note)
     return made
@@ -48,12 +51,15 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[Made]:
 
 def crashes(made: list[Made]) -> Iterator[Left]:
     """Give what is left behind each commit, the first first."""
-    left = Left([], {})
+    events: list[dict[str, Any]] = []
+    state: dict[str, bytes] = {}
+    alive: datetime | None = None
     for one in made:
-        left.events.extend(one.events)
+        events.extend(one.events)
+        alive = one.alive or alive
         for name, value in one.changes.items():
             if value is None:
-                left.state.pop(name, None)
+                state.pop(name, None)
             else:
-                left.state[name] = value
-        yield left
+                state[name] = value
+        yield Left(events, state, alive)

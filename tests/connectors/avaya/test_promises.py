@@ -38,6 +38,25 @@ async def test_a_full_spool_drops_events_inside_a_gap_that_counts_them_and_the_s
         assert (hole["scope"], hole["events"], hole["state"]) == ([QUEUE], "lost", "restored")
 
 
+async def test_what_is_read_and_not_committed_holds_the_proof_of_life_back(
+    system: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.connectors.avaya.stream.BUSY_PING_SECONDS", 0.1)
+    async with system(AvayaOptions(keys=5, producers=(QUEUE,), rate=200.0)) as (_, running):
+        await running.until_state("live")
+        origin, spool = running.runtime.origin, running.spool
+        began = running.runtime.clock.now()
+        await running.until(lambda: spool.alive(origin, QUEUE) > began)
+        usage = spool.usage(origin.connector)
+        usage.share = 0
+        await running.until(lambda: usage.waiting)
+        stuck = running.runtime.clock.now()
+        await trio.sleep(1.2)  # many pongs, and proofs asked for
+        assert spool.alive(origin, QUEUE) <= stuck
+        usage.share = 2**28
+        await running.until(lambda: spool.alive(origin, QUEUE) > stuck)
+
+
 def holes(running: Any) -> list[dict[str, Any]]:
     """Give the gaps of what was dropped, each as it is now."""
     found = [event["data"] for event in running.events() if ".gap." in event["type"]]

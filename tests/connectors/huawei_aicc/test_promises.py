@@ -12,6 +12,9 @@ import pytest
 
 from streamd.connectors.huawei_aicc import intake, seen
 from streamd.connectors.huawei_aicc.cursor import Position
+from streamd.connectors.huawei_aicc.rest import CcFs
+from streamd.connectors.huawei_aicc.source import _open_http
+from streamd.errors import Rejected
 from streamd.simulators.huawei_aicc import HuaweiOptions, identify, open_huawei_simulator
 from tests.commits import Left, Made, crashes, watch
 from tests.connectors.huawei_aicc.conftest import KINDS, config_for, open_bench
@@ -56,6 +59,7 @@ async def test_a_crash_behind_any_commit_leaves_no_row_before_the_watermark_that
         if at is not None:
             begun = min(moved, default=at)
             moved.add(at)
+            assert left.alive is None or left.alive.timestamp() <= at, "the proof of life is the watermark"
             due = {row.identity for row in rows if begun <= row.begin and row.end < at}
             assert due <= {identity for identity, _ in rows_of(left.events)}
     assert len(moved) > 1
@@ -73,6 +77,23 @@ async def test_a_row_is_noted_as_seen_in_the_commit_that_brings_it_and_in_no_oth
         assert noted == set(found.values())
     assert brought >= {row.identity for row in rows if row.identity in brought}
     assert len(brought) > 20
+
+
+async def test_whoever_asks_behind_a_refused_signature_sends_nothing_before_it_may_be_tried_again(
+    system: Any,
+) -> None:
+    async with system("unauthorized-401=inf", options=SCALE) as (simulator, bench):
+        await bench.until_state("refused")
+        async with _open_http(bench.runtime.config) as http:
+            cc, before = CcFs(bench.runtime, http), len(simulator.requests)
+            for _ in range(5):
+                with pytest.raises(Rejected):
+                    await cc.look()
+            assert len(simulator.requests) == before + 2
+            cc.try_again()
+            with pytest.raises(Rejected):
+                await cc.look()
+            assert len(simulator.requests) == before + 3
 
 
 async def test_what_is_exported_again_after_all_is_lost_has_the_same_ids(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
-from streamd.connectors.omilia import export
+from streamd.connectors.omilia import callback, export
 from streamd.connectors.omilia.errand import Errand
 from streamd.simulators.omilia import OmiliaOptions, open_omilia_simulator
 from tests.commits import crashes, watch
@@ -39,6 +40,48 @@ async def test_a_crash_behind_any_commit_leaves_no_page_as_taken_whose_records_a
         assert at.total == published, "read again, they are known already: nobody would count them"
         assert published == due or (at.page == 1 and at.rest), "the page is left"
     assert commits > 5
+
+
+async def test_a_push_of_what_another_one_is_committing_is_not_answered_200_before_that_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "ANSWER_SECONDS", 0.3)
+    async with (
+        open_omilia_simulator(OmiliaOptions()) as simulator,
+        open_pushed(tmp_path, simulator, [START]) as pushed,
+    ):
+        await pushed.push(start("d0"))
+        pushed.keep_out()
+        answers: list[int] = []
+
+        async def push() -> None:
+            answers.append((await pushed.push(start("d1"))).status_code)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(push)
+            nursery.start_soon(push)
+        assert answers == [503, 503]
+        pushed.let_in()
+        assert (await pushed.push(start("d1"))).status_code == 200
+        assert [event["data"]["id"] for event in pushed.dialogs()] == ["d0", "d1"]
+
+
+async def test_a_push_on_its_way_into_the_spool_holds_the_proof_of_life_back(tmp_path: Path) -> None:
+    async with (
+        open_omilia_simulator(OmiliaOptions()) as simulator,
+        open_pushed(tmp_path, simulator, [START]) as pushed,
+        trio.open_nursery() as nursery,
+    ):
+        spool, origin = pushed.spool, pushed.runtime.origin
+        await pushed.push(start("d0"))
+        pushed.keep_out()
+        nursery.start_soon(pushed.push, start("d1"))
+        await pushed.until(lambda: spool.usage(origin.connector).waiting)
+        came = pushed.runtime.clock.now()
+        await trio.sleep(2.8)  # meanwhile the subscription is seen to be there, of 2 s ago
+        assert spool.alive(origin, START) <= came
+        pushed.let_in()
+        await pushed.until(lambda: spool.alive(origin, START) > came)
 
 
 async def test_a_record_that_is_delivered_again_after_a_crash_has_the_same_id(tmp_path: Path) -> None:

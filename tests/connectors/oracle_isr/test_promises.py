@@ -40,6 +40,7 @@ async def test_a_crash_behind_any_commit_leaves_no_recording_before_the_cursor_t
         if "cursor" in left.state:
             at = watermark(left).timestamp()
             moved.add(at)
+            assert left.alive is None or left.alive.timestamp() <= at, "the proof of life is the watermark"
             assert {id_ for id_, end in ends.items() if end < at} <= ended_ids(left.events)
     assert len(moved) > 2
 
@@ -70,6 +71,25 @@ async def test_what_is_fetched_again_after_all_is_lost_has_the_same_ids(
                 ids.append({event["id"] for event in found})
     assert ids[0] == ids[1]
     assert len(ids[0]) == 2 * len(recordings)
+
+
+async def test_the_walk_fetches_late_what_it_would_have_fetched_live_under_the_same_id(
+    simulated: Any, bench: Any, quick: Any, tmp_path: Path
+) -> None:
+    found = []
+    async with simulated() as simulator:
+        start = datetime.fromtimestamp(simulator.now().timestamp() - 60, UTC)
+        for life in ("live", "backfill"):
+            async with bench(quick(simulator, start_from=start), tmp_path / life) as running:
+                await running.until_state("live")
+                if life == "live":
+                    simulator.recorded()
+                await running.until(lambda: running.recordings("ended"))
+                found.append({(event["phase"], event["id"]) for event in running.recordings("ended")})
+            simulator.advance(3 * 3600)
+    [(phase, id_)], [(late, same)] = found
+    assert (phase, late) == ("live", "backfill")
+    assert id_ == same
 
 
 @pytest.mark.parametrize("times", [3, 1000])
