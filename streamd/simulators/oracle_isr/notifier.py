@@ -57,6 +57,7 @@ class Notifier:
         faults: Switches,
     ) -> None:
         self.url = options.notify_url
+        self._events = options.notify_events or frozenset(EVENTS)
         self.faults = faults
         self._clock, self._schedule, self._log, self._random = clock, schedule, log, random
         self._trust = options.push_ssl_context
@@ -72,7 +73,7 @@ class Notifier:
 
     def announce(self, event: str, recording: Recording, at: float) -> None:
         """Notify of a recording, now or as late as the switches say."""
-        if not self.url or not recording.pushed:
+        if not self.url or event not in self._events or not recording.pushed:
             return
         host = "1.2.3.4.11" if self.faults.has("notify-odd-aors") else "192.0.2.9"
         called = f"sip:{recording.dnis}@{host},sip:{recording.agent_id or 'a2'}@{host}"

@@ -11,8 +11,9 @@ class OracleIsrOptions:
     """Everything that a test, the demo or a bench may want to set; the defaults are the documented server.
 
     With `ssl_context` FACE talks TLS; `push_ssl_context` says whom the notifications trust (default: the
-    system's trust store). Notifications go to `notify_url`; empty: none are sent. `ingress_port` is where the
-    client listens in `ingress_table`; 0: a free one. `path_secret` is the end of the path there.
+    system's trust store). Notifications go to `notify_url`; empty: none are sent. `notify_events`: the types
+    of event that have this destination; empty: all. `ingress_port` is where the client listens in
+    `ingress_table`; 0: a free one. `path_secret` is the end of the path there.
 
     `rate` is calls begun a real second (0: nobody calls by himself), `calls` how many begin by themselves
     before they stop, `call_seconds` how long one is recorded in the mean.
@@ -31,6 +32,7 @@ class OracleIsrOptions:
     ssl_context: ssl.SSLContext | None = None
     push_ssl_context: ssl.SSLContext | None = None
     notify_url: str = field(default="", repr=False)
+    notify_events: frozenset[str] = frozenset()
     ingress_port: int = 0
     path_secret: str = field(default="simulated-path-secret", repr=False)
     user_email: str = "stream@example.net"
