@@ -231,6 +231,11 @@ def test_a_file_that_cannot_be_used_is_a_config_error_that_names_its_key(tmp_pat
         client_context(None, str(empty))
 
 
+def test_connectors_without_files_of_their_own_share_the_systems_trust_store():
+    assert client_context() is client_context(None, None, None)
+    assert client_context().verify_mode is ssl.CERT_REQUIRED
+
+
 @given(st.binary() | st.binary().map(lambda tail: b"HTTP/1.1 101 X\r\nupgrade: websocket\r\n" + tail))
 def test_any_answer_to_an_upgrade_is_judged(head):
     with suppress(StreamdError):
