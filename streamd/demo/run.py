@@ -22,7 +22,7 @@ from streamd.demo import view
 from streamd.demo.reader import Reader
 from streamd.demo.verdict import Verdict, judge
 from streamd.registry import all_types
-from streamd.simulators import DemoSource
+from streamd.simulators import DemoSource, Sent
 from streamd.simulators.kafka import open_embedded_kafka
 from streamd.simulators.tables import free_port, ingress_table
 
@@ -59,10 +59,10 @@ async def run(seconds: float, rate: float) -> bool:
             try:
                 log = Path(directory) / "streamd.log"
                 async with _daemon(config, log):
-                    await _watch(console, Path(directory), reader, sources, seconds)
+                    sent = await _watch(console, Path(directory), reader, sources, seconds)
             finally:
                 await trio.to_thread.run_sync(reader.close)
-            return _conclude(console, reader, sources, log)
+            return _conclude(console, reader, sent, log)
 
 
 def _vendors() -> list[Callable[[float, int], Any]]:
@@ -104,8 +104,11 @@ async def _daemon(config: Path, log: Path) -> AsyncIterator[None]:
 
 async def _watch(
     console: Console, directory: Path, reader: Reader, sources: list[DemoSource], seconds: float
-) -> None:
-    """Draw each half second; break every link once in the middle; wait for the last event at the end."""
+) -> list[Sent]:
+    """Draw each half second; break every link once in the middle; wait for the last event at the end.
+
+    Give what the simulators had sent then: what they send while the daemon stops is not looked for.
+    """
     end = trio.current_time() + seconds
     disturbed = False
     news = "live events"
@@ -120,13 +123,15 @@ async def _watch(
                     await source.disturb()
         for source in sources:
             source.quiet()
+        await trio.sleep(_SETTLE_SECONDS)
+        sent = _sent(sources)
         with trio.move_on_after(_START_SECONDS):
-            await trio.sleep(_SETTLE_SECONDS)
             # A platform that is polled hands over its last events with the next poll.
             while not (  # noqa: ASYNC110 - another process is asked
-                _settled(await _status(directory)) and _verdict(reader, sources).holds
+                _settled(await _status(directory)) and _verdict(reader, sent).holds
             ):
                 await trio.sleep(0.2)
+    return sent
 
 
 def _settled(status: Mapping[str, Any]) -> bool:
@@ -164,13 +169,16 @@ async def _status(directory: Path) -> dict[str, Any]:
         return found
 
 
-def _verdict(reader: Reader, sources: list[DemoSource]) -> Verdict:
-    sent = [event for source in sources for event in source.sent()]
+def _sent(sources: list[DemoSource]) -> list[Sent]:
+    return [event for source in sources for event in source.sent()]
+
+
+def _verdict(reader: Reader, sent: list[Sent]) -> Verdict:
     return judge(sent, reader.arrived, reader.gaps.values())
 
 
-def _conclude(console: Console, reader: Reader, sources: list[DemoSource], log: Path) -> bool:
-    verdict = _verdict(reader, sources)
+def _conclude(console: Console, reader: Reader, sent: list[Sent], log: Path) -> bool:
+    verdict = _verdict(reader, sent)
     holds = verdict.holds and not reader.missing_numbers() and reader.failure is None
     kept = Path(tempfile.gettempdir()) / "streamd-demo.log"
     if not holds:
