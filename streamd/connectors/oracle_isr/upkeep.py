@@ -144,7 +144,8 @@ class Upkeep:
         found = await self._details.candidates(entry.tree, start, Turn.USUAL)
         listing = Listing()
         for tree in found:
-            if self._register.running.find(tree) is entry:
+            alike = self._register.running.find(tree)
+            if alike is not None and alike.link == entry.link:
                 listing.take(tree, recording_id(tree), full="segments" in tree)
         published = await self._finished.publish(listing, now, "live", Turn.USUAL)
         async with self._register.turn():
