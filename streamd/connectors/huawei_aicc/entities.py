@@ -7,12 +7,13 @@ from msgspec import Struct
 from streamd.model import Time
 
 
-class _Row(Struct, omit_defaults=True, kw_only=True, gc=False):
+class _Row(Struct, omit_defaults=True, gc=False):
     """What every row tells, in the order and under the names of its columns; empty cells are left out.
 
-    Numbers of parties and ids stay the text that they are. `revision` counts what this row has been, from 1;
-    `developer` only where that is not the one whose keys sign. `extra` holds columns that no document knows
-    (`column_30` …) and times that are none, as they came.
+    Numbers of parties and ids stay the text that they are. `revision` counts what this row has been, from 1,
+    and from 1 anew for what a backfill finds too far back to be remembered. `developer` only where that is
+    not the one whose keys sign. `extra` holds columns that no document knows (`column_30` …) and times that
+    are none, as they came.
     """
 
     revision: int
@@ -26,7 +27,7 @@ class _Row(Struct, omit_defaults=True, kw_only=True, gc=False):
     extra: dict[str, str] | None = None
 
 
-class CdrRecorded(_Row, omit_defaults=True, kw_only=True, gc=False):
+class CdrRecorded(_Row, omit_defaults=True, gc=False):
     """One leg of a call: one device that it visited. The row with `call_id_num` -1 is the last one."""
 
     wait_begin: Time | None = None
@@ -58,7 +59,7 @@ class CdrRecorded(_Row, omit_defaults=True, kw_only=True, gc=False):
     sub_media_type: str = ""
 
 
-class CallEnded(_Row, omit_defaults=True, kw_only=True, gc=False):
+class CallEnded(_Row, omit_defaults=True, gc=False):
     """A call that is over, as its last row tells it; `release_cause` means something only here."""
 
     vdn_id: str = ""
@@ -75,7 +76,7 @@ class CallEnded(_Row, omit_defaults=True, kw_only=True, gc=False):
     leave_reason_word: str = ""
 
 
-class RecordingAvailable(_Row, omit_defaults=True, kw_only=True, gc=False):
+class RecordingAvailable(_Row, omit_defaults=True, gc=False):
     """A recording that can be fetched; `task_*` tell of its conversion to text, which comes later."""
 
     call_begin: Time | None = None

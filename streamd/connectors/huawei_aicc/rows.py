@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -34,15 +34,16 @@ CALL_ID_NUM: Final = CDR_COLUMNS.index("call_id_num")
 
 
 class Shape(Struct, frozen=True):
-    """A kind of row: its columns in their order, and how many of them a release writes."""
+    """A kind of row: its columns in their order, which are times, and how many of them a release writes."""
 
     name: str
     columns: tuple[str, ...]
+    times: slice
     widths: tuple[int, ...]
 
 
-CDR: Final = Shape("call", CDR_COLUMNS, (18, 23, 29))
-RECORDING: Final = Shape("record", RECORDING_COLUMNS, (13, 18))
+CDR: Final = Shape("call", CDR_COLUMNS, slice(7, 13), (18, 23, 29))
+RECORDING: Final = Shape("record", RECORDING_COLUMNS, slice(7, 9), (13, 18))
 
 _MEMBER = re.compile(r"_(?P<kind>call|record)(?:_\d+)?\.csv", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
@@ -68,28 +69,33 @@ class RowReader:
         self._begun = False
         self._width = 0
 
-    def read(self, lines: Iterable[bytes | TooLong], *, last: bool = False) -> list[list[str] | BadRecord]:
-        """Give the rows of `lines`; what may be cut waits for the next ones, unless these are the `last`."""
+    def read(
+        self, lines: Iterable[bytes | TooLong], *, last: bool = False
+    ) -> Iterator[list[str] | BadRecord]:
+        """Yield the rows of `lines`, to be taken to the end; what may be cut waits for the next ones, unless
+        these are the `last`.
+        """
         waiting = [*self._waiting, *lines]
         if waiting and not self._begun:
             waiting = self._begin(waiting)
-        rows: list[list[str] | BadRecord] = []
         widths = self._shape.widths
         at = 0
         while at < len(waiting):
-            usual = _usual(waiting[at])
-            if usual is not None and len(usual) in widths and usual[CALL_ID]:
-                self._width = self._width or len(usual)
-                rows.append(usual)
-                at += 1
-                continue
+            line = waiting[at]
+            # What is UTF-8 and without quotes; the others need more care.
+            if isinstance(line, bytes) and b'"' not in line and (text := _utf8(line)) is not None:
+                usual = text.split(",")
+                if len(usual) in widths and usual[CALL_ID]:
+                    self._width = self._width or len(usual)
+                    yield usual
+                    at += 1
+                    continue
             row, taken = self._take(waiting, at, last)
             if row is None:
                 break
-            rows.append(row)
+            yield row
             at += taken
         self._waiting = waiting[at:]
-        return rows
 
     def _begin(self, lines: list[bytes | TooLong]) -> list[bytes | TooLong]:
         """Leave out a byte order mark and a header row."""
@@ -154,29 +160,24 @@ class RowReader:
         return width in widths or width > widths[-1] or (width == self._width and width > widths[0])
 
 
-def _usual(line: bytes | TooLong) -> list[str] | None:
-    """Split a line that is UTF-8 and without quotes; the others need more care."""
-    if not isinstance(line, bytes) or b'"' in line:
-        return None
-    try:
-        return line.rstrip(b"\r").decode().split(",")
-    except UnicodeDecodeError:
-        return None
-
-
 def _bytes(line: bytes | TooLong) -> bytes:
     return line if isinstance(line, bytes) else line.beginning
 
 
 def _text(line: bytes) -> str | None:
     """Decode a line; GB18030 is what older Chinese systems write."""
-    line = line.rstrip(b"\r\n")
+    text = _utf8(line)
+    if text is not None:
+        return text
     try:
-        return line.decode()
+        return line.rstrip(b"\r\n").decode("gb18030")
     except UnicodeDecodeError:
-        pass
+        return None
+
+
+def _utf8(line: bytes) -> str | None:
     try:
-        return line.decode("gb18030")
+        return line.rstrip(b"\r\n").decode()
     except UnicodeDecodeError:
         return None
 

@@ -11,12 +11,13 @@ from typing import Final
 from msgspec import Struct
 
 from streamd.connectors.huawei_aicc.normalise import CONTENT_BYTES, KEY_BYTES, Fact
+from streamd.connectors.huawei_aicc.zones import epoch_second
 from streamd.errors import BadRecord
 
 PREFIX: Final = "seen/"
 SLICES: Final = 256
 """Parts in which the whole set is looked through, so that none of them takes long."""
-_NAME_BYTES = 10
+_SECONDS_BITS = 10  # of a call's begin: calls of 17 minutes are in one slice, in their order
 _HEAD = struct.Struct("<I")  # epoch second of the last change
 _ENTRY = struct.Struct(f"<{KEY_BYTES}s{CONTENT_BYTES}sHI")  # key, content, revision, epoch second asked at
 _MOST_REVISION = 0xFFFF
@@ -93,8 +94,16 @@ def stale(entries: Mapping[str, bytes], now: datetime, keep: timedelta) -> list[
 
 
 def _name(call: str) -> str:
-    digest = hashlib.sha256(call.encode(errors="surrogatepass")).digest()
-    return f"{PREFIX}{digest[:_NAME_BYTES].hex()}"
+    """Name a call so that calls which begin together stand together; two hexadecimal digits are the slice.
+
+    So a batch changes few pages of the spool: by hashes alone as many as it has calls.
+    """
+    digest = hashlib.sha256(call.encode(errors="surrogatepass")).hexdigest()
+    second = epoch_second(call.rpartition("|")[2])
+    if second is None:
+        return f"{PREFIX}{digest[:22]}"
+    part, within = divmod(second, 1 << _SECONDS_BITS)
+    return f"{PREFIX}{part % SLICES:02x}{within:03x}{digest[:17]}"
 
 
 def _packed(sights: Mapping[bytes, Sight], now: int) -> bytes:

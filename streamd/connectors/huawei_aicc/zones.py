@@ -143,11 +143,16 @@ class Reader:
 
 
 def epoch_of(call_id: str) -> datetime | None:
-    """Give when a call began by its id: what stands before "-" is its epoch second (section 5, I from P6)."""
+    """Give when a call began by its id; None where that does not tell."""
+    second = epoch_second(call_id)
+    return None if second is None else datetime.fromtimestamp(second, UTC)
+
+
+def epoch_second(call_id: str) -> int | None:
+    """Give what stands before "-" in a call id: the epoch second of its begin (section 5, I from P6)."""
     digits, dash, _ = call_id.partition("-")
-    if not dash or len(digits) != 10 or not (digits.isascii() and digits.isdigit()):
-        return None
-    return datetime.fromtimestamp(int(digits), UTC)
+    is_second = dash and len(digits) == 10 and digits.isascii() and digits.isdigit()
+    return int(digits) if is_second else None
 
 
 def zone_error(apart: timedelta) -> timedelta | None:

@@ -28,7 +28,7 @@ def read(*lines: bytes, shape: Shape = CDR, pieces: int = 1) -> list[list[str] |
     found = []
     for at in range(0, len(lines), pieces):
         found += reader.read(lines[at : at + pieces])
-    return found + reader.read([], last=True)
+    return [*found, *reader.read([], last=True)]
 
 
 def cut(line: bytes, columns: int) -> bytes:
