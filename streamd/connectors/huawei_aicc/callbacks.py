@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -22,8 +23,10 @@ _REFUSED = b'{"resultCode":"1","resultDesc":"refused"}'
 class Callbacks:
     """What answers on the callback's path; `url` is where CC-FS was told to send them."""
 
-    def __init__(self, ctx: Context[HuaweiConfig], jobs: Jobs, url: str) -> None:
+    def __init__(self, ctx: Context[HuaweiConfig], jobs: Jobs, url: str, now: Callable[[], datetime]) -> None:
+        """`now`: the clock by which timestamps are judged."""
         self._ctx = ctx
+        self._now = now
         self._jobs = jobs
         self._url = urlsplit(url)
         self._keys = Keys(ctx.config.access_key.reveal(), ctx.config.secret_key)
@@ -58,28 +61,26 @@ class Callbacks:
             self._keys,
             request.headers.get("authorization", ""),
             Message(request.method, request.path, request.headers, request.body, query),
-            self._ctx.clock.now(),
+            self._now(),
             hosts=self._hosts(request),
-            paths=_paths(request),
+            paths=self._paths(request),
             skew_seconds=self._ctx.config.callback_skew_seconds,
         )
 
     def _hosts(self, request: Request) -> Iterator[str]:
         """Give what may be signed as Host: what came, host and port of the URL, the bare host."""
         yield request.headers.get("host", "").strip()
-        host = self._url.hostname or ""
-        if self._url.port is not None:
-            yield f"{host}:{self._url.port}"
-        yield host
+        authority = self._url.netloc.rpartition("@")[2]
+        yield authority
+        yield authority if self._url.port is None else authority.rpartition(":")[0]
+        yield self._url.hostname or ""  # an IPv6 address without its brackets
 
-
-def _paths(request: Request) -> Iterator[str]:
-    """Give what may be signed as path: it alone, with its query, and nothing for a URL without any."""
-    yield request.path
-    if request.query:
-        yield f"{request.path}?{request.query}"
-    if request.path == "/":
-        yield ""
+    def _paths(self, request: Request) -> Iterator[str]:
+        """Give what may be signed as path: as the URL spells it or as it came, alone and with the query."""
+        for path in (self._url.path, request.path):
+            yield path
+            if request.query:
+                yield f"{path}?{request.query}"
 
 
 def _refused(status: HTTPStatus) -> Response:

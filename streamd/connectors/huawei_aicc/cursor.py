@@ -40,6 +40,7 @@ class Cursor:
         self._readings = Ledger(ctx, "deep/", Reading)
         self._limits = Ledger(ctx, "longest-seconds/", float)
         self._watermark: datetime | None = None
+        self._fitting = LONGEST
         self.refresh()
 
     def refresh(self) -> None:
@@ -86,14 +87,25 @@ class Cursor:
 
     @property
     def longest(self) -> timedelta:
-        """Give the longest window that the server takes, as far as is known."""
+        """Give the longest window that the server takes and we can, as far as is known."""
         seconds = self._limits.get(self._key)
-        return LONGEST if seconds is None else timedelta(seconds=seconds)
+        return self._fitting if seconds is None else min(self._fitting, timedelta(seconds=seconds))
 
-    async def halve(self, span: timedelta) -> bool:
-        """Remember that a window of this span is too long; tell whether a shorter one is worth trying."""
+    async def halve(self, span: timedelta, *, ours: bool) -> bool:
+        """Ask for less than this span from now on; tell whether that is worth trying.
+
+        The server's limit is remembered for good. What was too big for us may be a single hour that was: that
+        limit grows again with what fits.
+        """
         if span <= SHORTEST:
             return False
-        seconds = min(self.longest, span / 2).total_seconds()
-        await self._ctx.append([], self._limits.put(self._key, seconds))
+        if ours:
+            self._fitting = min(self._fitting, span / 2)
+        else:
+            limit = min(self.longest, span / 2).total_seconds()
+            await self._ctx.append([], self._limits.put(self._key, limit))
         return True
+
+    def fitted(self) -> None:
+        """Note that a window was not too big for us."""
+        self._fitting = min(self._fitting * 2, LONGEST)

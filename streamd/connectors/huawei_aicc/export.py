@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from streamd.connector import Changes, Context
 from streamd.connectors.huawei_aicc.codes import Action
 from streamd.connectors.huawei_aicc.config import HuaweiConfig, callback_path, zone_of
 from streamd.connectors.huawei_aicc.intake import Export, Figures, Intake
-from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind
+from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind, planned_anew
 from streamd.connectors.huawei_aicc.normalise import Normaliser
 from streamd.connectors.huawei_aicc.rest import CcFs, Declined, Priority
 from streamd.connectors.huawei_aicc.wire import neighbours, predicted_names
@@ -52,7 +52,15 @@ class TooLong(StreamdError):
         self.bad = bad
 
 
-class TooEarly(StreamdError):
+class NeverCame(StreamdError):
+    """There is no file of the window after `job_seconds`: it was lost, or there is nothing to be in it."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__("no file")
+        self.job = job
+
+
+class TooEarly(Transient):
     """The server takes the window's end for its second reading, which is still to come: ask later."""
 
 
@@ -83,8 +91,8 @@ class Exporter:
     async def finish(self, kind: Kind, job: Job, final: Final) -> Done:
         """Ask, wait, download and take in; returns when the last of it is committed with `final`.
 
-        Raises TooLong and TooEarly, with nothing of the window committed by `final`; Transient and Rejected,
-        with the job in the ledger as far as it came.
+        Raises TooLong, NeverCame and TooEarly, with nothing of the window committed by `final`; Transient and
+        Rejected, with the job in the ledger as far as it came.
         """
         broken = 0
         while True:
@@ -108,7 +116,8 @@ class Exporter:
                 broken += 1
                 self._ctx.counters.count("broken_zips")
                 if broken % _BROKEN_ZIPS == 0:
-                    job = await self._again(kind, job)
+                    self._ctx.counters.count("jobs_again")
+                    await self._jobs.move(kind, planned_anew(job))
                     raise Transient(error.reason) from error
                 job = await self._jobs.move(kind, replace(job, stage="announced", sha256=None))
 
@@ -145,7 +154,7 @@ class Exporter:
         raise Rejected(f"windows end later than the server's now: is {config.request_zone} its time zone?")
 
     async def _download(self, kind: Kind, job: Job) -> Job:
-        """Wait for the callback, or find the file by its name; a job past its deadline is asked for again."""
+        """Wait for the callback, or find the file by its name. Raises NeverCame at the deadline."""
         assert job.asked_at is not None
         config = self._ctx.config
         age = (self._ctx.clock.now() - job.asked_at).total_seconds()
@@ -162,7 +171,9 @@ class Exporter:
                         self._ctx.counters.count("callbacks_missed")
                     return await self._jobs.move(kind, replace(found, stage="downloaded"))
                 if trio.current_time() >= deadline:
-                    return await self._again(kind, job)
+                    self._ctx.counters.count("jobs_again")
+                    self._ctx.log.warning("export_never_came", kind=kind, begin=job.begin.isoformat())
+                    raise NeverCame(job)
                 polls += 1
                 with trio.move_on_after(config.poll_seconds):
                     if job.stage == "announced":
@@ -184,7 +195,7 @@ class Exporter:
 
     async def _try_names(self, kind: Kind, job: Job, polls: int) -> Job | None:
         """Ask for the file by its name, or by those that it may have; None: it is not there yet."""
-        for name in [job.name] if job.name else self._names(job, polls):
+        for name in self._names(job, polls):
             try:
                 found = await self._cc.fetch(name, self._path(kind), _PRIORITIES[kind])
             except Declined as declined:
@@ -211,26 +222,23 @@ class Exporter:
         path.unlink(missing_ok=True)
         return Done(job, figures)
 
-    async def _again(self, kind: Kind, job: Job) -> Job:
-        """Put a job back to where its window is asked for."""
-        self._ctx.counters.count("jobs_again")
-        self._ctx.log.warning("export_asked_again", kind=kind, begin=job.begin.isoformat())
-        return await self._jobs.move(kind, Job(job.begin, job.end, job.watermark, job.newest))
-
     # -- names
 
     def _path(self, kind: Kind) -> Path:
         return self._directory / f"{kind}.zip"
 
-    def _names(self, job: Job, polls: int) -> Iterator[str]:
-        """Predict names: which zone the day in them is of is not said (section 3)."""
+    def _names(self, job: Job, polls: int) -> Iterable[str]:
+        """Give what the file may be called: as a callback said, which may be a false one, and as predicted.
+
+        Which zone the day in names is of is not said (section 3).
+        """
         at = job.server_at or job.asked_at
         assert at is not None
         assert job.response_id is not None
         days = [at.astimezone(zone).date() for zone in (self._zone, UTC)]
         if polls % _NEIGHBOURS_EACH == _NEIGHBOURS_EACH - 1:
             days += [near for day in days for near in neighbours(day)]
-        return predicted_names(job.response_id, days)
+        return dict.fromkeys([*([job.name] if job.name else []), *predicted_names(job.response_id, days)])
 
     def _callback_url(self) -> str:
         config = self._ctx.config

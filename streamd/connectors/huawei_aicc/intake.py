@@ -27,17 +27,22 @@ _SORTED = ".rows"
 
 
 class Figures(Struct):
-    """What became of an export's rows. `known`: published before, and the same since."""
+    """What became of an export's rows. `known`: published before, and the same since.
+
+    `left_out`: windows that are gaps.
+    """
 
     published: int = 0
     known: int = 0
     unreadable: int = 0
+    left_out: int = 0
 
     def add(self, other: Figures) -> None:
         """Count what became of another export's rows, too."""
         self.published += other.published
         self.known += other.known
         self.unreadable += other.unreadable
+        self.left_out += other.left_out
 
 
 class Export(Struct, frozen=True):

@@ -29,19 +29,25 @@ class Job(Struct, frozen=True):
     """One export: the window that is asked for, and how far it has come.
 
     `watermark` is where its cursor stands when it is done. It was asked for at `asked_at` by our clock and
-    `server_at` by the server's; `name` is the file's, once it is known.
+    `server_at` by the server's, and `vain` times before, without a file; `name` is the file's, once known.
     """
 
     begin: datetime
     end: datetime
     watermark: datetime
     newest: bool = False
+    vain: int = 0
     stage: Stage = "planned"
     response_id: str | None = None
     asked_at: datetime | None = None
     server_at: datetime | None = None
     name: str | None = None
     sha256: str | None = None
+
+
+def planned_anew(job: Job, vain: int = 0) -> Job:
+    """Give a job that asks for the same window again, after `vain` times without a file."""
+    return Job(job.begin, job.end, job.watermark, job.newest, vain)
 
 
 class Jobs:

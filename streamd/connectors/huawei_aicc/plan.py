@@ -11,6 +11,7 @@ from streamd.pull.windows import Pace, Window, slices
 LONGEST = timedelta(seconds=LONGEST_WINDOW_SECONDS)
 SHORTEST = timedelta(minutes=1)
 """A window that is not halved any more, whatever the server says."""
+_KEPT = timedelta(hours=48)  # beyond the lookback (section 6)
 
 
 def pace_of(config: HuaweiConfig, longest: timedelta) -> Pace:
@@ -46,3 +47,15 @@ def past_jobs(begin: datetime, end: datetime, longest: timedelta) -> list[Job]:
     """Plan windows for a stretch of the past, oldest first: a day each at most."""
     pieces = slices(Window(begin, end), min(longest, timedelta(days=1)))
     return [Job(each.begin, each.end, each.end) for each in pieces]
+
+
+def kept_for(config: HuaweiConfig, reading_at: datetime | None, server_now: datetime) -> timedelta:
+    """Say how long it is remembered that a row was published.
+
+    A re-reading that was put off, and stands at `reading_at`, reaches farther back than others until it is
+    done: what it finds must be known.
+    """
+    reach = max(_KEPT, timedelta(seconds=config.deep.lookback_seconds))
+    if reading_at is not None:
+        reach = max(reach, server_now - reading_at)
+    return reach + timedelta(seconds=config.lookback_seconds)

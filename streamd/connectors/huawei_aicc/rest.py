@@ -26,6 +26,7 @@ from streamd.transport.http import Http, Response
 from streamd.transport.limiter import Limiter
 
 _SERVER_FAULTS = 3  # of its own that a request may meet before its job is put off
+_FRESH_SECONDS = 1.0  # timestamps are of whole seconds, and nothing else makes a second try another one
 _PORTS = {"https": 443, "http": 80}
 # A file of nobody: what is asked for to hear the server's Date, and whether it takes our signature.
 _NOBODYS: Final = "19700101_00000000000000000000000000000000.zip"
@@ -60,18 +61,26 @@ class CcFs:
         self._limiter = Limiter(ctx.clock, at_once=1)
         self._refused: Rejected | None = None
         self._is_trusted = True
+        self._by_their_clock = False
+
+    def now(self) -> datetime:
+        """Give the time by which is signed: ours, or the server's own after ours was refused."""
+        return (self.clock.now() if self._by_their_clock else None) or self._ctx.clock.now()
+
+    def server_now(self) -> datetime:
+        """Give the server's own now; ours where it tells no Date: what is too late it refuses (0300016)."""
+        return self.clock.now() or self._ctx.clock.now()
 
     def try_again(self) -> None:
         """Let requests out again after the server refused our signature or locked our address."""
         self._refused = None
 
     async def look(self, priority: Priority = Priority.LIVE) -> None:
-        """Hear the server's Date, and whether it takes our signature: no export is begun for that."""
-        try:
-            await self._insist(priority, wire.DOWNLOAD, wire.download_body(_NOBODYS), None)
-        except Declined as declined:
-            if declined.action not in (Action.ABSENT, Action.EMPTY):
-                raise ProtocolViolation("downloadBillFile: an answer that is none to it") from declined
+        """Hear the server's Date, and whether it takes our signature: no export is begun for that.
+
+        With which code a file of nobody is declined no document says; whoever tells one took our signature.
+        """
+        await self._ask_signed(priority, wire.DOWNLOAD, wire.download_body(_NOBODYS), None)
 
     async def query(self, asked: Asked, callback_url: str, priority: Priority) -> str:
         """Have a window exported; give the responseId. Raises Declined, Transient and Rejected."""
@@ -129,21 +138,25 @@ class CcFs:
     async def _ask_signed(
         self, priority: Priority, path: str, body: bytes, to: Path | None
     ) -> Reply | Downloaded:
-        """Ask once; where the signature is refused, once more with a fresh timestamp, then never on our own.
+        """Ask once; where the signature is refused, once more by the other clock, then never on our own.
 
         A loop on 401 locks the whole host out (section 1). A server that has refused us before is not asked
         twice.
         """
         found = await self._ask(priority, path, body, to)
-        if isinstance(found, Response) and found.status == 401 and self._is_trusted:
+        if self._is_refusal(found) and self._is_trusted:
             self._is_trusted = False
+            await trio.sleep(_FRESH_SECONDS)
             found = await self._ask(priority, path, body, to)
+            if not self._is_refusal(found):
+                self._ctx.log.warning("signature_refused_once", clocks=self._apart())
         if isinstance(found, Downloaded):
             self._is_trusted = True
             return found
         if found.status == 401:
             self._is_trusted = False
-            raise self._refuse("signature or clock refused (401)", self._ctx.config.unauthorized_seconds)
+            reason = f"signature or clock refused (401), {self._apart()}"
+            raise self._refuse(reason, self._ctx.config.unauthorized_seconds)
         if found.status == 403 and wire.is_lockout(found.body):
             raise self._refuse("our address is locked (403)", self._ctx.config.locked_seconds)
         reply = wire.read_reply(found.body)
@@ -152,6 +165,17 @@ class CcFs:
             raise _strange(found, self._ctx.clock.now())
         self._is_trusted = True
         return reply
+
+    def _is_refusal(self, found: Response | Downloaded) -> bool:
+        """Tell a 401, after which the other clock is signed by: which of them is wrong it does not say."""
+        if isinstance(found, Downloaded) or found.status != 401:
+            return False
+        self._by_their_clock = not self._by_their_clock
+        return True
+
+    def _apart(self) -> str:
+        skew = self.clock.skew()
+        return "no Date" if skew is None else f"the server's clock is {skew.total_seconds():+.0f} s from ours"
 
     def _refuse(self, reason: str, seconds: float) -> Rejected:
         self._refused = Rejected(reason, retry_after=seconds)
@@ -193,7 +217,7 @@ class CcFs:
         wanted = self._ctx.config.signed_headers
         signed = {name: value for name, value in headers.items() if name.lower() in wanted}
         message = Message("POST", path, signed, body)
-        return {**headers, "Authorization": sign(self._keys, message, self._ctx.clock.now())}
+        return {**headers, "Authorization": sign(self._keys, message, self.now())}
 
 
 def _host(base_url: str) -> str:

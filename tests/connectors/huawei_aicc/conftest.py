@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,16 @@ NAME = "aicc-test"
 KINDS = {"streamd.cdr.recorded": "call", "streamd.recording.available": "record"}
 
 
+class WrongClock(SystemClock):
+    """A clock that is so much ahead."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        self._ahead = ahead
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
 class Bench(Running):
     """The running connector as the tests of Huawei look at it."""
 
@@ -58,8 +68,13 @@ class Bench(Running):
 
 
 @asynccontextmanager
-async def open_bench(directory: Path, config: HuaweiConfig, port: int) -> AsyncIterator[Bench]:
-    """Run the connector until the block is left; a second one in the same directory is a restart."""
+async def open_bench(
+    directory: Path, config: HuaweiConfig, port: int, clock_ahead: timedelta = timedelta(0)
+) -> AsyncIterator[Bench]:
+    """Run the connector until the block is left; a second one in the same directory is a restart.
+
+    `clock_ahead`: by which its own clock is wrong.
+    """
     store = Store(directory / DATABASE, 2**30, SystemClock().now())
     tally, claims = Tally(), Claims(public_url=f"http://127.0.0.1:{port}")
     claims._owners = {callback_path(config, NAME): NAME}
@@ -75,7 +90,7 @@ async def open_bench(directory: Path, config: HuaweiConfig, port: int) -> AsyncI
                 config,
                 spool=spool,
                 share=2**28,
-                clock=SystemClock(),
+                clock=WrongClock(clock_ahead),
                 log=structlog.get_logger().bind(connector=NAME),
                 counters=tally,
                 ingress=claims,
@@ -139,6 +154,7 @@ def system(tmp_path: Path) -> Callable[..., Any]:
         options: Mapping[str, Any] | None = None,
         history: tuple[float, int] | None = None,
         start_ago: timedelta = timedelta(hours=1),
+        clock_ahead: timedelta = timedelta(0),
         **changes: Any,
     ) -> AsyncIterator[tuple[HuaweiSimulator, Bench]]:
         given = HuaweiOptions(**{"time_scale": 60.0, "faults": frozenset(faults), **(options or {})})
@@ -149,7 +165,7 @@ def system(tmp_path: Path) -> Callable[..., Any]:
             if "callback_url" in changes:
                 changes["callback_url"] = f"http://127.0.0.1:{simulator.ingress_port}"
             config = config_for(simulator, **changes)
-            async with open_bench(tmp_path, config, simulator.ingress_port) as bench:
+            async with open_bench(tmp_path, config, simulator.ingress_port, clock_ahead) as bench:
                 yield simulator, bench
 
     return open_system

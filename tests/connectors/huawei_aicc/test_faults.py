@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from streamd.connectors.huawei_aicc.config import DeepConfig
 from streamd.simulators.huawei_aicc import FAULTS
 
 # Together in one run are faults that do not hide each other.
@@ -143,12 +146,29 @@ async def test_a_callback_url_without_a_path_may_be_signed_as_either(system: Any
 
 
 async def test_no_data_may_mean_no_callback_and_no_file(system: Any) -> None:
-    changes = {"job_seconds": 0.5, "callback_wait_seconds": 0.2}
+    """The window grows until a row is in it."""
+    changes = {"job_seconds": 0.3, "callback_wait_seconds": 0.1, "lookback_seconds": 60.0}
     async with system("empty-no-callback", options={"time_scale": 300.0}, **changes) as (simulator, bench):
-        await bench.until(lambda: bench.tally["jobs_again"] > 0)
+        await bench.until(lambda: bench.tally["jobs_again"] > 4)
         simulator.call()
         await bench.until(lambda: simulator.truth() and set(bench.published()) >= set(simulator.truth()))
         assert bench.state == "live"
+        assert bench.gaps() == {}
+
+
+async def test_a_window_that_is_as_long_as_it_gets_and_never_comes_is_a_gap_and_no_end(system: Any) -> None:
+    changes = {"job_seconds": 0.3, "callback_wait_seconds": 0.1, "catch_up_seconds": 3600.0}
+    options, ago = {"time_scale": 300.0}, timedelta(hours=3)
+    async with system("empty-no-callback", options=options, history=(0.1, 5), start_ago=ago, **changes) as (
+        simulator,
+        bench,
+    ):
+        await publish_history(simulator, bench)
+        assert {gap["cause"] for gap in bench.gaps().values()} == {"export_never_came"}
+        asked = Counter(job.order.begin for job in simulator.jobs)
+        assert max(asked.values()) == 3
+        ends = [datetime.fromisoformat(gap[end]) for gap in bench.gaps().values() for end in ("from", "to")]
+        assert max(ends) - min(ends) > timedelta(hours=1)
 
 
 async def test_a_file_that_is_never_ready_is_asked_for_again(system: Any) -> None:
@@ -180,6 +200,54 @@ async def test_a_zip_beyond_the_bounds_is_halved_then_dead_lettered_and_a_gap(sy
         assert gap["cause"] == "export_too_big"
         assert gap["events"] == "lost"
         assert bench.events("dead_letter.written")
+
+
+# The live walk has read ten hours, and asks for nothing more as long as these tests run.
+IDLE = {"step_seconds": 36_000.0, "job_seconds": 0.3, "callback_wait_seconds": 0.1}
+LEFT_OUT = [("zip-bomb=64", "export_too_big"), ("never-ready", "export_never_came")]
+
+
+def idle(system: Any, **changes: Any) -> Any:
+    options, ago = {"time_scale": 300.0}, timedelta(hours=11)
+    changes = {"max_inflated_bytes": 4 << 20, **IDLE, **changes}
+    return system(options=options, history=(11.0, 40), start_ago=ago, **changes)
+
+
+@pytest.mark.parametrize(("fault", "cause"), LEFT_OUT)
+async def test_a_backfill_declares_what_is_too_big_or_never_comes_and_goes_on(
+    system: Any, fault: str, cause: str
+) -> None:
+    async with idle(system) as (simulator, bench):
+        await bench.until(lambda: bench.rows())
+        simulator.set_faults(fault)
+        begin = simulator.now() - timedelta(hours=4)
+        end = begin + timedelta(minutes=2)
+        with trio.fail_after(15):
+            done = await bench.runtime.backfills.run(begin, end, lambda *_: None)
+        gaps = [(gap["from"], gap["to"]) for gap in bench.gaps().values() if gap["cause"] == cause]
+        stretches = [(datetime.fromisoformat(since), datetime.fromisoformat(until)) for since, until in gaps]
+        within = sorted(each for each in stretches if each[1] <= end)  # the live walk meets the same
+        assert done["left_out"] == len(within)
+        assert (within[0][0], within[-1][1]) == (begin, end)
+        assert all(earlier[1] == later[0] for earlier, later in pairwise(within))
+        simulator.set_faults()
+        asked = len(simulator.jobs)
+        with trio.fail_after(15):
+            again = await bench.runtime.backfills.run(begin - timedelta(hours=3), begin, lambda *_: None)
+        assert again["left_out"] == 0
+        assert len(simulator.jobs) - asked < 20  # windows grow again once they fit
+
+
+@pytest.mark.parametrize(("fault", "cause"), LEFT_OUT)
+async def test_a_rereading_declares_what_is_too_big_or_never_comes(
+    system: Any, fault: str, cause: str
+) -> None:
+    deep = DeepConfig(every_seconds=1.0, lookback_seconds=40_000.0)
+    async with idle(system, deep=deep) as (simulator, bench):
+        await bench.until(lambda: bench.rows())
+        simulator.set_faults(fault)
+        await bench.until(lambda: cause in {gap["cause"] for gap in bench.gaps().values()})
+        assert bench.state == "live"
 
 
 async def test_a_renumbered_row_is_a_row_of_its_own_and_no_row_is_lost(system: Any) -> None:

@@ -10,9 +10,11 @@ import trio
 
 from streamd.config import Secret
 from streamd.connectors.huawei_aicc.codes import ACTIONS, Action
+from streamd.connectors.huawei_aicc.jobs import PREFIX, Job
 from streamd.connectors.huawei_aicc.source import probe
 from streamd.errors import Rejected, Transient
 from streamd.probe import ProbeContext
+from streamd.pull.ledger import Ledger
 from streamd.simulators.huawei_aicc import HuaweiOptions, open_huawei_simulator
 from tests.connectors.huawei_aicc.conftest import config_for
 
@@ -84,6 +86,21 @@ async def test_a_refused_signature_is_tried_once_more_then_left_alone(system: An
         await bench.until_state("live")
 
 
+async def test_a_clock_of_ours_that_is_wrong_is_helped_by_the_servers_own(system: Any) -> None:
+    ahead = timedelta(hours=2)
+    async with system("skew-limit=600", clock_ahead=ahead, options={"time_scale": 1.0}) as (simulator, bench):
+        await bench.until_state("live")
+        assert [entry.status for entry in simulator.requests] == [401, 200]
+        await bench.until(lambda: len(simulator.requests) > 3)
+        assert [entry.status for entry in simulator.requests].count(401) == 1
+
+
+async def test_a_second_try_is_another_one_and_both_clocks_are_told(system: Any) -> None:
+    async with system("unauthorized-401=inf", "skew-limit=60", options={"time_scale": 1.0}) as (_, bench):
+        await bench.until_state("refused")
+        assert "the server's clock is" in bench.reason
+
+
 async def test_a_wrong_secret_locks_nobody_out(system: Any) -> None:
     async with system(secret_key=Secret("wrong-but-long-enough")) as (simulator, bench):
         await bench.until_state("refused")
@@ -110,6 +127,14 @@ async def test_a_gateways_403_is_no_lock_and_its_retry_after_is_heeded(system: A
         assert trio.current_time() - began > 0.5
 
 
+async def test_the_start_depends_on_no_code_for_a_file_of_nobody() -> None:
+    """Any of them proves that the signature was taken."""
+    async with open_huawei_simulator(HuaweiOptions()) as simulator:
+        for code in (*REFUSED, *FAULTS_OF_SERVER, "0300008", "0300012", "0300014"):
+            simulator.set_faults(f"download-code:{code}=1")
+            await probe(ProbeContext("aicc", config_for(simulator)))
+
+
 @pytest.mark.parametrize("auth", ["strict", "hint"])
 async def test_a_callback_that_is_not_ours_changes_nothing(system: Any, auth: str) -> None:
     async with system(options=SCALE, callback_auth=auth, history=(1.0, 5)) as (simulator, bench):
@@ -129,6 +154,19 @@ async def test_a_callback_that_is_too_old_is_refused_and_its_file_is_found_all_t
     ):
         await bench.until(lambda: set(bench.published()) >= set(simulator.truth()))
         assert bench.tally["callbacks_expired"] > 0
+
+
+async def test_a_false_name_in_hint_mode_costs_one_attempt(system: Any) -> None:
+    changes = {"callback_auth": "hint", "callback_wait_seconds": 30.0, "job_seconds": 60.0}
+    async with system("ready-after=900", options=SCALE, history=(1.0, 5), **changes) as (simulator, bench):
+        await bench.until(lambda: bool(simulator.jobs))
+        job = simulator.jobs[0]
+        url, ledger = job.order.callback_url, Ledger(bench.runtime, PREFIX, Job)
+        await bench.until(lambda: (live := ledger.get("live")) and live.stage == "requested")
+        false = f"20200101_{job.response_id}.zip"
+        assert await simulator.forge_callback(url, job.response_id, false) == "accepted"
+        await bench.until(lambda: set(bench.published()) >= set(simulator.truth()))
+        assert bench.tally["jobs_again"] == 0
 
 
 async def test_hints_need_no_signature(system: Any) -> None:
