@@ -12,11 +12,11 @@ from streamd.simulators.huawei_aicc.times import wall
 from streamd.simulators.huawei_aicc.vocabulary import CALL, CDR_COLUMNS
 
 _PARTS = ("1", "2", "3", "-1")
-_CALLS_A_CHUNK = 1000
+_CALLS_A_SECOND = 1000
 
 
 class Bulk(Struct, frozen=True):
-    """`calls` calls of four CDR rows each, which all begin at the epoch second `begin`."""
+    """`calls` calls of four CDR rows each, a thousand a second from the epoch second `begin` on."""
 
     account_id: str
     cc_id: str
@@ -37,17 +37,21 @@ class Bulk(Struct, frozen=True):
         )
 
     def text(self, zone: tzinfo, width: int, line_end: str) -> Iterator[str]:
-        """Yield the lines in chunks."""
-        lines = "".join(self._line(part, zone, width) + line_end for part in _PARTS)
-        for first in range(0, self.calls, _CALLS_A_CHUNK):
-            numbers = range(first, min(first + _CALLS_A_CHUNK, self.calls))
+        """Yield the lines, those of a second together."""
+        for first in range(0, self.calls, _CALLS_A_SECOND):
+            at = self._begin_of(first)
+            lines = "".join(self._line(part, at, zone, width) + line_end for part in _PARTS)
+            numbers = range(first, min(first + _CALLS_A_SECOND, self.calls))
             yield "".join(lines.replace("CALL", self._call_id(number)) for number in numbers)
 
-    def _call_id(self, number: int) -> str:
-        return f"{self.begin}-{9_000_000 + number}"
+    def _begin_of(self, number: int) -> int:
+        return self.begin + number // _CALLS_A_SECOND
 
-    def _line(self, part: str, zone: tzinfo, width: int) -> str:
-        begin, end = wall(self.begin, zone), wall(self.begin + 60, zone)
+    def _call_id(self, number: int) -> str:
+        return f"{self._begin_of(number)}-{9_000_000 + number}"
+
+    def _line(self, part: str, at: int, zone: tzinfo, width: int) -> str:
+        begin, end = wall(at, zone), wall(at + 60, zone)
         last = part == "-1"
         columns = {
             "developer": self.developer,
