@@ -63,8 +63,8 @@ async def test_a_day_of_faults_and_kills_ends_with_each_row_once(
         table = simulator.connector_table(
             "aicc",
             start_from=start,
-            step_seconds="900",
-            catch_up_seconds="900",
+            step_seconds="1800",
+            catch_up_seconds="1800",
             lookback_seconds="3600",
             look_seconds="0.2",
             poll_seconds="0.1",
@@ -89,7 +89,7 @@ async def test_a_day_of_faults_and_kills_ends_with_each_row_once(
                 simulator.set_faults(*ALWAYS)
                 daemon.start()
                 while simulator.never_handed():
-                    await trio.sleep(1.0)
+                    await trio.sleep(0.2)
                 await daemon.until("live")
                 asked = len(simulator.jobs)
                 while len(simulator.jobs) < asked + 2:
