@@ -21,6 +21,7 @@ from streamd.ingress.claims import Claims
 from streamd.model import Event, Origin
 from streamd.publish import kafka
 from streamd.registry import all_types
+from streamd.status import SubscriptionStatus
 from streamd.telemetry import logger
 
 Outcome = Literal["ok", "refused", "unreachable"]
@@ -75,6 +76,9 @@ class ProbeContext:
 
     def states(self, prefix: str) -> Mapping[str, bytes]:
         return {name: value for name, value in self._state.items() if name.startswith(prefix)}
+
+    def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
+        """Show them nowhere: a probe has no status."""
 
     def directory(self) -> Path:
         return Path(gettempdir())
