@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamd.admin.endpoint import serve_admin
 from streamd.errors import Rejected, Transient
+from streamd.spool.spool import Spool
 from tests.core import Core, open_core
 
 TOKEN = "correct horse"
@@ -57,7 +58,7 @@ async def test_a_full_disk_and_a_stop_make_it_unready_with_the_reason_but_not_un
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_core(tmp_path, monkeypatch) as core, browser(core) as client:
-        core.daemon.spool.disk_full = True
+        monkeypatch.setattr(Spool, "disk_full", True)
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.text) == (503, "the spool accepts nothing: the disk is full\n")
         assert (await client.get("/healthz")).status_code == 200

@@ -17,7 +17,7 @@ async def test_what_is_read_and_not_committed_holds_the_proof_of_life_back(syste
         await running.until_state("live")
         origin, spool = running.runtime.origin, running.spool
         began = running.runtime.clock.now()
-        await running.until(lambda: spool.alive(origin, "events") > began)
+        await running.until(lambda: (spool.alive(origin, "events") or began) > began)
         usage = spool.usage(origin.connector)
         usage.share = 0
         await running.until(lambda: usage.waiting)
