@@ -67,7 +67,7 @@ class TrioWebsocketEngine:
                 task_status.started()
                 # The library may have worked off more than the 101 already, and be reading again.
                 self._collect()
-                if self._is_over():
+                if self._is_over() and self._stream.reading:  # else it is to send its Close yet
                     library.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = sole(group)
@@ -157,13 +157,18 @@ class _TappedStream(trio.abc.Stream):
     def __init__(
         self, stream: trio.abc.Stream, before_reading: Callable[[], None], before_sending: Callable[[], None]
     ) -> None:
+        self.reading = False
         self._stream = stream
         self._before_reading = before_reading
         self._before_sending = before_sending
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         self._before_reading()
-        return await self._stream.receive_some(max_bytes)
+        self.reading = True
+        try:
+            return await self._stream.receive_some(max_bytes)
+        finally:
+            self.reading = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         self._before_sending()
