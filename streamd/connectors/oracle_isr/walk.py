@@ -102,7 +102,8 @@ class Walk:
         step = self._pace.next(cursor.watermark, now) if cursor is not None else None
         if cursor is None or step is None:
             return None
-        return replace(step, window=Window(max(step.window.begin, cursor.begin), step.window.end))
+        window = clip(step.window, cursor.begin, None)
+        return None if window is None else replace(step, window=window)
 
     async def _fetch(
         self, window: Window, phase: Phase, turn: Turn = Turn.USUAL
