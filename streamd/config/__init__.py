@@ -6,7 +6,7 @@ keys are declared in its own folder by extending `ConnectorConfig`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -116,9 +116,14 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     dead_letter: Literal["withheld", "full"] = "withheld"
 
     @property
-    def own_rules(self) -> Rules:
+    def rules_set(self) -> Rules:
         """Give the operator's rules."""
         return Rules(self.drop, self.mask, self.hash)
+
+    def unnamed(self, paths: Iterable[str]) -> list[str]:
+        """Give those of a vendor's paths for which the operator has no rule."""
+        named = {*self.drop, *self.mask, *self.hash}
+        return [path for path in paths if path not in named]
 
     @property
     def withholds(self) -> bool:
@@ -131,8 +136,8 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def all_rules(self) -> Rules:
         """Give the operator's rules and the vendor's own."""
-        own = self.by_default()
-        return Rules((*self.drop, *own.drop), (*self.mask, *own.mask), (*self.hash, *own.hash))
+        vendors = self.by_default()
+        return Rules((*self.drop, *vendors.drop), (*self.mask, *vendors.mask), (*self.hash, *vendors.hash))
 
 
 class ConnectorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Turn TOML tables into the Structs of `config.py` and of the vendors, collecting every mistake.
+"""Turn TOML tables into the Structs of `config/__init__.py` and of the vendors, collecting every mistake.
 
 `msgspec.convert` stops at its first error, so the tables are walked here along the types' own fields and
 msgspec judges one leaf at a time. A leaf that is wrong is replaced by its default, and one without by what

@@ -17,8 +17,6 @@ from streamd.errors import Problem
 Name = Annotated[str, Meta(min_length=1)]
 _ACCOUNT_ID = re.compile(r"[A-Za-z]{6}")
 _MAX_PRODUCER_ID, _MAX_EXTENSIONS, _MAX_EXTENSION = 36, 50, 256
-
-
 _NAMES = ("measures.agentFirstName", "measures.agentLastName", "measures.agentDisplayName")
 
 
@@ -30,8 +28,7 @@ class AvayaPrivacy(PrivacyConfig, frozen=True, forbid_unknown_fields=True):
 
     def by_default(self) -> Rules:
         """Mask the agents' names, if that was asked for."""
-        named = {*self.drop, *self.mask, *self.hash}
-        return Rules(mask=[name for name in _NAMES if name not in named] if self.defaults else ())
+        return Rules(mask=self.unnamed(_NAMES) if self.defaults else ())
 
 
 class AvayaConfig(ConnectorConfig, frozen=True, kw_only=True):

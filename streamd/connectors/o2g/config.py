@@ -18,7 +18,7 @@ Ids = Literal["all"] | list[Name]
 
 # The names of streams' keys and of what the resync awaits: masked or dropped, nothing could be told apart.
 _NEEDED = ("eventName", "loginName", "callRef", "previousCallRef")
-_DIGITS = "dataCollected.digits"
+_DIGITS = ("dataCollected.digits",)
 
 
 class Selector(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,12 +54,11 @@ class O2gPrivacy(PrivacyConfig, frozen=True, forbid_unknown_fields=True):
     @property
     def withholds(self) -> bool:
         """Not for the defaults alone: they are about one event of many."""
-        return bool(self.own_rules) and self.dead_letter != "full"
+        return bool(self.rules_set) and self.dead_letter != "full"
 
     def by_default(self) -> Rules:
         """Mask the digits that a caller dialled."""
-        named = _DIGITS in (*self.drop, *self.mask, *self.hash)
-        return Rules(mask=(_DIGITS,)) if self.defaults and not named else Rules()
+        return Rules(mask=self.unnamed(_DIGITS) if self.defaults else ())
 
 
 class O2gConfig(ConnectorConfig, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ class Flow:
         self._normaliser = Normaliser(self._packages)
         self._privacy = Privacy(privacy)
         # The defaults are about one event; the operator's rules may be about any.
-        self._all_are_private = bool(privacy.own_rules)
+        self._all_are_private = bool(privacy.rules_set)
         self._dead_letter = dead_letter
         self._origin = origin
         self._takes: Mapping[type, Callable[[Any, datetime, Batch], None]] = {

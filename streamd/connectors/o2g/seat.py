@@ -118,7 +118,7 @@ async def subscribe(config: O2gConfig, account: Account, selection: Selection) -
         raise Rejected("there is nobody to subscribe to")
     made = await account.subscribe(selection.selectors)
     # The message may name people, whom privacy rules may want hidden.
-    said = f": {made.message}" if made.message and not config.privacy.own_rules else ""
+    said = f": {made.message}" if made.message and not config.privacy.rules_set else ""
     if made.status == "REFUSED":
         raise Rejected(f"subscription refused{said}")
     if made.status not in ("ACCEPTED", "PARTIAL") or not made.subscription_id:

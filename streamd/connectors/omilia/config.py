@@ -41,6 +41,7 @@ _MASKED = (
     "vb_enrolment",
     "vb_verification",
 )
+_BIOMETRICS = ("bio", "vb_enrolment", "vb_verification")
 PREFIXED = ("origin_uri", "destination_uri")
 """Telephone numbers: hashed where there is a key, else their first digits are kept."""
 
@@ -64,13 +65,12 @@ class OmiliaPrivacy(PrivacyConfig, frozen=True, forbid_unknown_fields=True):
         if not self.defaults:
             return Rules()
         key = self.hash_key is not None
-        named = {*self.keep, *self.drop, *self.mask, *self.hash}
+        kept = {*self.keep, *(_BIOMETRICS if self.biometrics else ())}
         masked = [*_MASKED, *(() if key else PREFIXED)]
         hashed = [*_HASHED, *PREFIXED] if key else []
-        dropped = [*(["bio"]), *(() if key else _HASHED)]
-        if self.biometrics:
-            named |= {"bio", "vb_enrolment", "vb_verification"}
-        return Rules(*([each for each in paths if each not in named] for paths in (dropped, masked, hashed)))
+        dropped = ["bio", *(() if key else _HASHED)]
+        all_paths = (dropped, masked, hashed)
+        return Rules(*([each for each in self.unnamed(paths) if each not in kept] for paths in all_paths))
 
 
 class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
