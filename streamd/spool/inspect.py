@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from streamd.errors import SpoolUnusable
 from streamd.model import Record
 from streamd.spool.directory import DATABASE
-from streamd.spool.migration import FORMAT
+from streamd.spool.migration import FORMAT, refuse_later
 from streamd.spool.rows import unpack
 from streamd.spool.sqlite import SpoolCorrupt, connect
 
@@ -133,8 +133,10 @@ def look(home: Path) -> Iterator[Look]:
             row = connection.execute("SELECT value FROM meta WHERE name='format'").fetchone()
         except sqlite3.DatabaseError as error:
             raise SpoolUnusable(f"cannot read {path}: {error}") from error
-        if row is not None and row[0] != str(FORMAT):
-            raise SpoolUnusable(f"{path} has format {row[0]}, not {FORMAT}: `streamd run` brings it up")
+        found = FORMAT if row is None else int(row[0])
+        refuse_later(path, found)
+        if found < FORMAT:
+            raise SpoolUnusable(f"{path} has format {found}, not {FORMAT}: `streamd run` brings it up")
         yield Look(connection)
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
+from streamd.errors import SpoolUnusable
 from streamd.spool.rows import packed_anew
 from streamd.spool.sqlite import transaction
 
 FORMAT = 2
+
+
+def refuse_later(path: Path, found: int) -> None:
+    """Raise SpoolUnusable for a spool of a format that only a later streamd knows."""
+    if found > FORMAT:
+        raise SpoolUnusable(f"{path} was written by a later streamd (format {found})")
 
 
 def migrate(connection: sqlite3.Connection) -> None:

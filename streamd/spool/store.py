@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from streamd.errors import SpoolUnusable
 from streamd.model import Origin
 from streamd.spool import directory
-from streamd.spool.migration import FORMAT, migrate
+from streamd.spool.migration import FORMAT, migrate, refuse_later
 from streamd.spool.rows import LaneSize, Row, by_partition, packed, record_bytes, unpack
 from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull, connect, mapped, transaction
 
@@ -119,8 +119,7 @@ class Store:
         if not self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return False
         found = int(self._meta("format"))
-        if found > FORMAT:
-            raise SpoolUnusable(f"{self.path} was written by a later streamd (format {found})")
+        refuse_later(self.path, found)
         if found < FORMAT:
             migrate(self._writer)
         return True

@@ -52,6 +52,14 @@ async def test_a_spool_of_format_1_is_not_read_from_outside_before_the_daemon_ha
     assert len(rig.dumped(TOPIC)) == 12
 
 
+async def test_a_spool_of_a_later_format_is_not_said_to_be_brought_up(rig: Rig) -> None:
+    await fill_as_format_1(rig)
+    with closing(sqlite3.connect(rig.path)) as file, file:
+        file.execute("UPDATE meta SET value='99' WHERE name='format'")
+    with pytest.raises(SpoolUnusable, match="later streamd"), look(rig.home):
+        pass
+
+
 async def test_a_damaged_row_of_format_1_is_found_and_nothing_is_half_done(rig: Rig) -> None:
     epoch = await fill_as_format_1(rig)
     with closing(sqlite3.connect(rig.path)) as file, file:
