@@ -18,6 +18,7 @@ from msgspec.json import Encoder
 
 from streamd.connector import Context, Item, Link
 from streamd.instant import Instant
+from streamd.live.hole import Hole
 from streamd.model import Event, State, Stream
 
 MOST_ITEMS = 20_000  # about 30 MB of Avaya's messages
@@ -29,31 +30,6 @@ _encode = Encoder().encode
 _FLUSH_SECONDS = 2.0
 # What is received now was sent up to so long before, and a gap speaks of what the vendor sent.
 UNDERWAY_SECONDS = 0.5
-
-
-class _Hole:
-    """Events that were dropped: sent after `since`, and received not after `until`.
-
-    It is `over` once everything is kept again and the states that it held back are committed. One hole
-    lasts through several fillings of the buffer, until the pump has caught up.
-    """
-
-    def __init__(self, since: Instant) -> None:
-        self.since = since
-        self.until = since.wall
-        self.count = 0
-        self.declared = False
-        self.over = trio.Event()
-
-    def drop(self, events: int, at: datetime) -> None:
-        self.count += events
-        self.until = max(self.until, at)
-        if self.over.is_set():
-            self.over = trio.Event()
-
-    def end(self, at: datetime) -> None:
-        self.until = max(self.until, at)
-        self.over.set()
 
 
 class _Put:
@@ -99,7 +75,7 @@ class Intake:
         self._returned: _Put | None = None  # what was held last, while it is not committed
         self._kept_until: datetime | None = None
         self._uncommitted: list[Instant] = []
-        self._hole: _Hole | None = None
+        self._hole: Hole | None = None
         self._work = trio.Event()
         self._overflowed = trio.Event()
         self._idle = trio.Event()
@@ -160,7 +136,7 @@ class Intake:
         if events:
             if self._hole is None:
                 since = min(self._kept_until or at, at) - self._underway
-                self._hole = _Hole(self._instant(min(sent_after or since, since)))
+                self._hole = Hole(self._instant(min(sent_after or since, since)))
                 self._overflowed.set()
             self._hole.drop(events, at)
             self._ctx.counters.count("dropped_events", events)

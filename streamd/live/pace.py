@@ -48,7 +48,7 @@ class Pace:
         if self.has_room:
             return
         self._forget_committed()
-        while self._uncommitted > MOST_UNCOMMITTED and self._patience > 0:
+        while not self.has_room and self._patience > 0:
             await trio.sleep(_STEP_SECONDS)
             self._patience -= _STEP_SECONDS
             self._forget_committed()
