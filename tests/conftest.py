@@ -6,6 +6,7 @@
 - `open_real_kafka(brokers=3, properties={…}, users={…})`: such clusters with more to them.
 - `embedded_kafka`: an embedded cluster of three brokers for this test alone, to make fail.
 - `consume_all(bootstrap_servers, topics)`: what is on the topics, read with another client than ours.
+- `rig`: what opens spools on a directory of its own, and closes the last one at the end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.kafka.choice import NEEDS_REAL, REQUIRED, Choice, choose
 from tests.kafka.cluster import KafkaCluster, open_kafka_cluster
 from tests.kafka.distribution import Distribution, Unavailable
 from tests.kafka.embedded import EmbeddedCluster
+from tests.spool.rig import Rig
 
 CHOICE = pytest.StashKey[Choice]()
 KAFKA_USED = "streamd_kafka_used"
@@ -151,3 +153,10 @@ def embedded_kafka() -> Iterator[EmbeddedKafka]:
 def consume_all() -> Callable[..., dict[str, list[reader.Record]]]:
     """Return the judge: `consume_all(bootstrap_servers, topics)`, records per topic up to the present end."""
     return reader.consume_all
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()

@@ -94,6 +94,26 @@ class Running:
         return table
 
 
+async def see_proof_held_back(running: Running, session: str, seconds: float) -> None:
+    """Take the spool's room away while data comes: what is read and not committed must not be proven.
+
+    Looks for `seconds`, in which proofs are asked for and would be given.
+    """
+    origin, spool = running.runtime.origin, running.spool
+    began = running.runtime.clock.now()
+    await running.until(lambda: (spool.alive(origin, session) or began) > began)
+    usage = spool.usage(origin.connector)
+    usage.share = 0
+    await running.until(lambda: usage.waiting)
+    stuck = running.runtime.clock.now()
+    await trio.sleep(seconds)
+    proven = spool.alive(origin, session)
+    assert proven is not None
+    assert proven <= stuck
+    usage.share = 2**28
+    await running.until(lambda: (spool.alive(origin, session) or stuck) > stuck)
+
+
 def accepted(store: Store) -> list[tuple[str, Record]]:
     """Give (topic, record) of all that was accepted, in the order of acceptance."""
     rows = [

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import trio
 
 from streamd.clock import SystemClock
@@ -19,13 +17,6 @@ from streamd.publish.kafka import Kafka
 from tests.spool.rig import MEASURES, ORIGIN, Rig, event
 
 LETTERS = DEAD_LETTER.topic
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
-    yield rig
-    rig.close()
 
 
 class Line:

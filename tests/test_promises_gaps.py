@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 import trio
 
 from streamd.errors import Transient
 from tests.scripted import Record, Script, fails, gaps, lives, now, running, runtime, settled
 from tests.spool.rig import Rig, choke, eventually, relieve
 from tests.test_losses import through
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
-    yield rig
-    rig.close()
 
 
 async def test_nothing_is_claimed_complete_behind_the_beginning_of_a_gap_that_is_not_committed_yet(

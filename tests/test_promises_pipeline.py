@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,13 +29,6 @@ LETTERS = f"{PREFIX}.{DEAD_LETTER.topic}"
 CALLS = Stream("o2g", "calls")
 CALLS_TOPIC = f"{PREFIX}.{CALLS.topic}"
 QUICK = Settings(retry_backoff=0.1, poll=0.1, stuck_after=0.2, slow_retry_max=0.5)
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
-    yield rig
-    rig.close()
 
 
 class Line:

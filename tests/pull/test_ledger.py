@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -22,13 +20,6 @@ class Job(Struct, frozen=True):
     phase: Literal["planned", "requested", "done"]
     begin: datetime
     response_id: str | None = None
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
-    yield rig
-    rig.close()
 
 
 def context(rig: Rig, nursery: trio.Nursery) -> Runtime:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import trio
@@ -13,13 +12,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from streamd.spool.beat import LEAST_SECONDS, MOST_SECONDS, Beat
 from streamd.spool.spool import Spool, SpoolClosed
 from tests.spool.rig import ORIGIN, Rig, event, eventually
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(tmp_path)
-    yield rig
-    rig.close()
 
 
 @asynccontextmanager

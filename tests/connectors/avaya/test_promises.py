@@ -10,6 +10,7 @@ import trio
 
 from streamd.live.intake import Intake
 from streamd.simulators.avaya import AvayaOptions
+from tests.running import see_proof_held_back
 
 QUEUE = "Queue_itd_1.0.0"
 
@@ -44,17 +45,7 @@ async def test_what_is_read_and_not_committed_holds_the_proof_of_life_back(
     monkeypatch.setattr("streamd.connectors.avaya.stream.BUSY_PING_SECONDS", 0.1)
     async with system(AvayaOptions(keys=5, producers=(QUEUE,), rate=200.0)) as (_, running):
         await running.until_state("live")
-        origin, spool = running.runtime.origin, running.spool
-        began = running.runtime.clock.now()
-        await running.until(lambda: spool.alive(origin, QUEUE) > began)
-        usage = spool.usage(origin.connector)
-        usage.share = 0
-        await running.until(lambda: usage.waiting)
-        stuck = running.runtime.clock.now()
-        await trio.sleep(1.2)  # many pongs, and proofs asked for
-        assert spool.alive(origin, QUEUE) <= stuck
-        usage.share = 2**28
-        await running.until(lambda: spool.alive(origin, QUEUE) > stuck)
+        await see_proof_held_back(running, QUEUE, 1.2)  # many pongs
 
 
 def holes(running: Any) -> list[dict[str, Any]]:

@@ -10,22 +10,13 @@ import trio
 
 from streamd.live.intake import Intake
 from streamd.simulators.o2g import O2gOptions
+from tests.running import see_proof_held_back
 
 
 async def test_what_is_read_and_not_committed_holds_the_proof_of_life_back(system: Any) -> None:
     async with system(O2gOptions(rate=200.0)) as (_, running):
         await running.until_state("live")
-        origin, spool = running.runtime.origin, running.spool
-        began = running.runtime.clock.now()
-        await running.until(lambda: (spool.alive(origin, "events") or began) > began)
-        usage = spool.usage(origin.connector)
-        usage.share = 0
-        await running.until(lambda: usage.waiting)
-        stuck = running.runtime.clock.now()
-        await trio.sleep(1.5)  # many lines, and proofs asked for
-        assert spool.alive(origin, "events") <= stuck
-        usage.share = 2**28
-        await running.until(lambda: spool.alive(origin, "events") > stuck)
+        await see_proof_held_back(running, "events", 1.5)  # many lines
 
 
 async def test_with_when_full_wait_no_stuck_spool_is_long_enough_to_drop_anything(
