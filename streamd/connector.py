@@ -160,6 +160,14 @@ class Context(Protocol[C_co]):
         """
         ...
 
+    async def wait_refused(self, seconds: float) -> bool:
+        """Wait that long before the vendor is asked again for what it has refused, or until an operator wants
+        it tried at once (SIGHUP); tell whether that ended the wait.
+
+        For what goes on beside the sessions: what refuses a session is raised by it, as Rejected.
+        """
+        ...
+
     def directory(self) -> Path:
         """Make and give this connector's own directory for files; what a crash left there is still there."""
         ...

@@ -80,6 +80,10 @@ class ProbeContext:
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         """Show them nowhere: a probe has no status."""
 
+    async def wait_refused(self, seconds: float) -> bool:
+        await trio.sleep(seconds)
+        return False
+
     def directory(self) -> Path:
         return Path(gettempdir())
 

@@ -100,6 +100,9 @@ class Runtime:
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         self.status.subscriptions = tuple(subscriptions)
 
+    async def wait_refused(self, seconds: float) -> bool:
+        return await self.nudge.wait(seconds, self.nudge.given)
+
     def directory(self) -> Path:
         path = self.spool.directory / _FILES / self.origin.connector
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
