@@ -30,13 +30,13 @@ from streamd.connectors.omilia.missing import (
 from streamd.connectors.omilia.plan import LONGEST, askable, types_of
 from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.rest import Exports
+from streamd.connectors.omilia.slowly import Slowly
 from streamd.errors import Rejected, Transient
 from streamd.live.herald import Herald
 from streamd.pull.ledger import Ledger
 from streamd.pull.windows import Window, ceil_hour, clip, floor_hour, slices
 
 _LOOK_SECONDS = 5.0
-_REFUSED_SECONDS = (300.0, 900.0, 3600.0)
 _BY_HAND = "hand-"
 _TOPIC = "exports"  # of a herald's worry
 
@@ -67,25 +67,25 @@ class Holes:
         herald.worry(_TOPIC, self._refusal)
 
     async def run(self) -> NoReturn:
-        """Heal for ever; what is refused is tried again slowly."""
+        """Heal for ever; what is refused is tried again slowly, and at once when an operator asks."""
         await self._forget(lambda name, errand: name.startswith(_BY_HAND))  # whoever asked for it is gone
-        refusals = 0
+        slowly = Slowly(self._ctx)
         while True:
-            wait = min(_LOOK_SECONDS, self._ctx.config.export.poll_seconds)
             try:
                 await self._look()
             except Rejected as error:
                 self._ctx.log.error("export_refused", reason=error.reason)
                 self._worry(f"exports: {error.reason}")
+                await slowly.wait()
+                self._exports.forgive()
                 await self._forget(lambda name, errand: bool(errand.gaps))  # to be planned anew
-                wait = _REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)]
-                refusals += 1
+                continue
             except Transient as error:
                 self._ctx.log.info("healing_delayed", reason=error.reason)
             else:
-                refusals = 0
+                slowly.reset()
                 self._worry(None)
-            await trio.sleep(wait)
+            await trio.sleep(min(_LOOK_SECONDS, self._ctx.config.export.poll_seconds))
 
     def _worry(self, refusal: str | None) -> None:
         """Show in the state of the sessions whether what they miss can be fetched."""

@@ -15,6 +15,7 @@ from streamd.connectors.omilia.callback import Callback
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.holes import Holes
 from streamd.connectors.omilia.rest import Exports
+from streamd.connectors.omilia.slowly import Slowly
 from streamd.connectors.omilia.subscriptions import Subscriptions
 from streamd.errors import Rejected, Transient
 from streamd.live.herald import Herald
@@ -91,19 +92,27 @@ class PushSession:
 
     async def _watch(self, herald: Herald) -> NoReturn:
         """Look again and again whether the subscription is there; while that cannot be known, worry."""
+        slowly = Slowly(self._ctx)
+        await trio.sleep(self._ctx.config.reconcile_seconds)
         while True:
-            await trio.sleep(self._ctx.config.reconcile_seconds)
             before = self._ctx.clock.now()
             try:
                 right = await self._subscriptions.look(self.name)
-            except (Transient, Rejected) as error:
+            except Rejected as error:
                 self._worry(herald, "subscriptions", f"subscriptions: {error.reason}")
+                await slowly.wait()
+                self._exports.forgive()
                 continue
-            if not right:
-                self._online_since = self._ctx.clock.now()
-                raise Transient(f"the subscription of {self.name} is gone", retry_after=0.0)
-            self._pushes.seen(before - UNDERWAY)
-            self._worry(herald, "subscriptions", None)
+            except Transient as error:
+                self._worry(herald, "subscriptions", f"subscriptions: {error.reason}")
+            else:
+                slowly.reset()
+                if not right:
+                    self._online_since = self._ctx.clock.now()
+                    raise Transient(f"the subscription of {self.name} is gone", retry_after=0.0)
+                self._pushes.seen(before - UNDERWAY)
+                self._worry(herald, "subscriptions", None)
+            await trio.sleep(self._ctx.config.reconcile_seconds)
 
     async def _mind_failures(self, herald: Herald) -> NoReturn:
         """Declare failed answers: what they held is dropped by Omilia until it delivers it again."""

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.connectors.omilia import holes
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.config import ExportConfig
@@ -228,14 +227,14 @@ async def test_a_refusal_is_told_and_tried_again_slowly_with_a_new_plan(tmp_path
         assert not it.holes.errands
 
 
-async def test_a_refused_export_shows_in_the_state_until_one_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_refused_export_shows_in_the_state_and_is_asked_for_again_at_once_on_a_nudge(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(holes, "_REFUSED_SECONDS", (0.2,))
     async with bench(tmp_path, "forbidden-403:job-create=1") as it:
         end = it.simulator.now() - 4 * HOUR
         await it.declare(end - 24 * HOUR, end)
         await it.running.until_state("degraded")
+        it.running.runtime.nudge.give()
         await it.running.until_state("live")
         await it.until_settled(3)
 

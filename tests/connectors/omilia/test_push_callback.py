@@ -392,3 +392,18 @@ async def test_whatever_is_pushed_is_events_or_dead_letters_and_200(tmp_path: Pa
                 or pushed.tally["repeated_records"]
             )
         assert pushed.state == "live"
+
+
+async def test_a_list_that_is_refused_is_asked_for_slowly_while_pushes_go_on_and_at_once_on_a_nudge(
+    tmp_path: Path,
+) -> None:
+    async with open_system(tmp_path, data_types=[START]) as (simulator, pushed):
+        simulator.set_faults("forbidden-403:list")
+        await pushed.until_state("degraded")
+        assert "403" in pushed.reason
+        await trio.sleep(0.5)  # twice as long as between looks
+        assert pushed.tally["rest_errors"] == 1
+        assert (await pushed.push(start("d1"))).status_code == 200
+        simulator.set_faults()
+        pushed.runtime.nudge.give()
+        await pushed.until_state("live")
