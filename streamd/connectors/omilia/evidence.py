@@ -13,9 +13,11 @@ import uuid
 from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+
+import trio
 
 from streamd.connector import Context
 from streamd.connectors.omilia.config import OmiliaConfig
@@ -27,6 +29,7 @@ _AHEAD = timedelta(days=1)
 _BYTES = 8  # of one key in a file
 _MOST_LOADED = 2_000_000
 """For how many keys of files that were looked into there is memory: 27 MB."""
+_AT_ONCE = 2000  # keys read between two turns of the scheduler: some 1.3 ms
 _SPARE, _LEAST_SPARE = 4, 1000  # a file that is looked into may grow by a quarter, and by some
 _HOUR_SECONDS = 3600
 _DAY = timedelta(days=1)
@@ -41,6 +44,7 @@ class Evidence:
         self._ctx = ctx
         self._home = ctx.directory() / "ids"
         self._loaded: OrderedDict[str, Keys] = OrderedDict()
+        self._loading = trio.Lock()
         self._pruned = ""
 
     async def open(self) -> None:
@@ -87,12 +91,22 @@ class Evidence:
         self._ctx.counters.count("evidence_errors")
         self._ctx.log.warning("evidence_unwritten", reason=error.strerror)
 
-    def holds(self, key: int, at: datetime | None) -> bool:
-        """Tell whether a record of this key and time, or without a time, was published."""
-        if at is not None:
-            return key in self._keys(_hour(at))
+    async def known(self, records: Iterable[tuple[int, datetime | None]]) -> set[int]:
+        """Give the keys of those records, told by key and time, that were published before this was asked.
+
+        Lets others have their turn while it reads; what they publish meanwhile may be among them or not.
+        """
+        wanted: defaultdict[str, list[int]] = defaultdict(list)
         now = self._ctx.clock.now()
-        return any(key in self._keys(_day(now - days * _DAY)) for days in range(KEPT // _DAY + 1))
+        days = [_day(now - days * _DAY) for days in range(KEPT // _DAY + 1)]
+        for key, at in records:
+            for name in days if at is None else (_hour(at),):
+                wanted[name].append(key)
+        found: set[int] = set()
+        for name, keys in wanted.items():
+            there = await self._keys(name)
+            found.update(key for key in keys if key in there)
+        return found
 
     def note(self, records: Iterable[tuple[int, datetime | None]]) -> None:
         """Remember records, by key and time, that were committed; a time far from now is not worth a file."""
@@ -128,24 +142,59 @@ class Evidence:
         for key in keys:
             loaded.add(key)
 
-    def _keys(self, name: str) -> Keys:
-        found = self._loaded.get(name)
-        if found is None:
-            found = self._loaded[name] = _read(self._home / name)
-            while len(self._loaded) > 1 and sum(each.most for each in self._loaded.values()) > _MOST_LOADED:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(name)
-        return found
+    async def _keys(self, name: str) -> Keys:
+        async with self._loading:
+            found = self._loaded.get(name)
+            if found is None:
+                found = self._loaded[name] = await _read(self._home / name)
+                while len(self._loaded) > 1 and self._room_taken() > _MOST_LOADED:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(name)
+            return found
+
+    def _room_taken(self) -> int:
+        return sum(each.most for each in self._loaded.values())
 
 
-def _read(file: Path) -> Keys:
-    content = array("Q")
-    # There is none, or no directory.
-    with suppress(OSError):
-        content.frombytes(file.read_bytes())
-    keys = Keys(len(content) + len(content) // _SPARE + _LEAST_SPARE)
-    for key in content:
-        keys.add(key)
+async def _read(file: Path) -> Keys:
+    """Read a file, and what is written to it meanwhile; nothing is awaited after the last look at it."""
+    keys, content, read = Keys(_LEAST_SPARE), array("Q"), 0
+    while (missing := _size(file) - len(content)) > 0:
+        part = partial(_part, file, len(content), missing)
+        more = await trio.to_thread.run_sync(part) if missing > _AT_ONCE else part()
+        if not more:
+            break  # it cannot be read, or was deleted just now
+        content += more
+        if len(content) > keys.most:
+            keys, read = Keys(len(content) + len(content) // _SPARE + _LEAST_SPARE), 0
+        while read < len(content):
+            for key in content[read : read + _AT_ONCE]:
+                keys.add(key)
+            read += _AT_ONCE
+            if read < len(content):
+                await trio.lowlevel.checkpoint()
+        read = len(content)
+    return keys
+
+
+def _size(file: Path) -> int:
+    """Count the keys in a file; 0 where there is none."""
+    try:
+        return file.stat().st_size // _BYTES
+    except OSError:
+        return 0
+
+
+def _part(file: Path, begin: int, count: int) -> array[int]:
+    """Read `count` keys from the `begin`th on; none where the file cannot be read."""
+    keys = _no_keys()
+    try:
+        with file.open("rb") as opened:
+            opened.seek(begin * _BYTES)
+            content = opened.read(count * _BYTES)
+    except OSError:
+        return keys
+    keys.frombytes(content[: len(content) // _BYTES * _BYTES])
     return keys
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import trio
@@ -75,8 +75,10 @@ class Records:
             self._count_strangers(normals, expected)
         accepted: list[Event] = []
         repeated = 0
+        evident = await self._evident(normals)
         while True:
-            fresh, ahead, known = self._sort(normals)
+            # What another call has committed since is remembered.
+            fresh, ahead, known = self._sort(normals, evident)
             repeated += known
             accepted += await self._commit(fresh, letters, note)
             letters = []
@@ -106,7 +108,9 @@ class Records:
                     letters.append(self._ctx.dead_letter(bad))
         return normals, letters
 
-    def _sort(self, normals: Sequence[Normal]) -> tuple[dict[int, Event], list[tuple[Normal, _Flight]], int]:
+    def _sort(
+        self, normals: Sequence[Normal], evident: Collection[int]
+    ) -> tuple[dict[int, Event], list[tuple[Normal, _Flight]], int]:
         """Tell what is new from what another call is committing now, and count what is known already."""
         fresh: dict[int, Event] = {}
         ahead: list[tuple[Normal, _Flight]] = []
@@ -115,7 +119,7 @@ class Records:
             flight = self._in_flight.get(key)
             if flight is not None:
                 ahead.append(((key, event), flight))
-            elif key in fresh or key in self._remembered or self._is_evident(key, event):
+            elif key in fresh or key in self._remembered or key in evident:
                 known += 1
             else:
                 fresh[key] = event
@@ -136,14 +140,10 @@ class Records:
             flight.over.set()
         return list(fresh.values())
 
-    def _is_evident(self, key: int, event: Event) -> bool:
-        """Look for a record that came late, and so perhaps again, in what was published before a restart.
-
-        One without a time may always have come late.
-        """
-        if event.time is not None and event.phase != "backfill" and event.received - event.time < OLD:
-            return False
-        return self._evidence.holds(key, event.time)
+    async def _evident(self, normals: Sequence[Normal]) -> Collection[int]:
+        """Give the keys of those that came late, so perhaps again, and were published before a restart."""
+        late = [(key, event.time) for key, event in normals if _is_late(event)]
+        return await self._evidence.known(late) if late else ()
 
     def _count_strangers(self, normals: Sequence[Normal], expected: str) -> None:
         """Count the records whose message type is not that of their stream. They are records all the same."""
@@ -151,6 +151,11 @@ class Records:
         strangers = sum(event.data.message_type not in wanted for _, event in normals)
         if strangers:
             self._ctx.counters.count("mismatched_types", strangers)
+
+
+def _is_late(event: Event) -> bool:
+    """Tell whether it may be a repetition; of what tells no time that can never be excluded."""
+    return event.time is None or event.phase == "backfill" or event.received - event.time >= OLD
 
 
 def _outcome(accepted: Sequence[Event], repeated: int, bad: int) -> Outcome:

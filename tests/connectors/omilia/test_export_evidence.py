@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+import trio
 
 from streamd.clock import SystemClock
 from streamd.connectors.omilia.evidence import KEPT, Evidence
@@ -19,6 +20,7 @@ from tests.running import Tally
 
 NOW = datetime(2026, 2, 10, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+NAMES = {f"{NOW:%Y%m%d%H}"}
 
 
 class Kept:
@@ -54,34 +56,38 @@ async def opened(kept: Kept) -> Evidence:
     return evidence
 
 
+async def holds(evidence: Evidence, key: int, at: datetime | None) -> bool:
+    return key in await evidence.known([(key, at)])
+
+
 async def test_what_was_noted_is_held_after_a_restart_under_its_hour(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     first = await opened(kept)
     first.note([(1, NOW), (2**64 - 1, NOW - HOUR)])
     for evidence in (first, await opened(kept)):
-        assert evidence.holds(1, NOW + timedelta(minutes=29))
-        assert evidence.holds(2**64 - 1, NOW - HOUR)
-        assert not evidence.holds(2, NOW)
-        assert not evidence.holds(1, NOW - HOUR)
+        assert await holds(evidence, 1, NOW + timedelta(minutes=29))
+        assert await holds(evidence, 2**64 - 1, NOW - HOUR)
+        assert not await holds(evidence, 2, NOW)
+        assert not await holds(evidence, 1, NOW - HOUR)
 
 
 async def test_what_is_noted_after_its_hour_was_read_is_held_too(tmp_path: Path) -> None:
     evidence = await opened(Kept(tmp_path))
-    assert not evidence.holds(7, NOW)
+    assert not await holds(evidence, 7, NOW)
     evidence.note([(7, NOW)])
-    assert evidence.holds(7, NOW)
+    assert await holds(evidence, 7, NOW)
 
 
 async def test_what_tells_no_time_is_held_after_a_restart_for_as_long(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     first = await opened(kept)
-    assert not first.holds(7, None)
+    assert not await holds(first, 7, None)
     first.note([(7, None)])
     for evidence in (first, await opened(kept)):
         kept.time = NOW + KEPT - HOUR
-        assert evidence.holds(7, None)
-        assert not evidence.holds(7, NOW)
-        assert not evidence.holds(8, None)
+        assert await holds(evidence, 7, None)
+        assert not await holds(evidence, 7, NOW)
+        assert not await holds(evidence, 8, None)
     kept.time = NOW + KEPT + 24 * HOUR
     evidence.note([])
     assert {each.name for each in (tmp_path / "ids").iterdir()} == {"spool"}
@@ -90,9 +96,33 @@ async def test_what_tells_no_time_is_held_after_a_restart_for_as_long(tmp_path: 
 async def test_an_hour_that_was_read_takes_as_many_more_as_come(tmp_path: Path) -> None:
     evidence = await opened(Kept(tmp_path))
     for begin in range(0, 5000, 500):
-        assert not evidence.holds(begin + 1, NOW)
+        assert not await holds(evidence, begin + 1, NOW)
         evidence.note([(key + 1, NOW) for key in range(begin, begin + 500)])
-    assert all(evidence.holds(key + 1, NOW) for key in range(5000))
+    assert len(await evidence.known([(key + 1, NOW) for key in range(5000)])) == 5000
+
+
+async def test_while_many_ids_are_read_others_have_their_turn_and_what_is_noted_meanwhile_is_held(
+    tmp_path: Path,
+) -> None:
+    kept, ids = Kept(tmp_path), 100_000
+    (await opened(kept)).note([])
+    (tmp_path / "ids" / f"{NOW:%Y%m%d%H}").write_bytes(random.randbytes(8 * ids))
+    evidence = await opened(kept)
+    turns = 0
+
+    async def note() -> None:
+        nonlocal turns
+        while NAMES.isdisjoint(evidence._loaded):
+            evidence.note([(turns * 20 + number, NOW) for number in range(20)])
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(note)
+        await evidence.known([(1, NOW)])
+    assert turns > 40
+    noted = [(number, NOW) for number in range(turns * 20)]
+    assert len(await evidence.known(noted)) == len(noted)
 
 
 async def test_an_hour_that_was_looked_into_takes_17_bytes_an_id(tmp_path: Path) -> None:
@@ -102,7 +132,7 @@ async def test_an_hour_that_was_looked_into_takes_17_bytes_an_id(tmp_path: Path)
     evidence = await opened(kept)
     tracemalloc.start()
     try:
-        evidence.holds(1, NOW)
+        await holds(evidence, 1, NOW)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -116,14 +146,14 @@ async def test_what_was_looked_into_is_forgotten_beyond_the_room_for_it(
     evidence = await opened(Kept(tmp_path))
     evidence.note([(hour, NOW - hour * HOUR) for hour in range(1, 10)])
     for hour in range(1, 10):
-        assert evidence.holds(hour, NOW - hour * HOUR)
+        assert await holds(evidence, hour, NOW - hour * HOUR)
     assert sum(each.most for each in evidence._loaded.values()) <= 3000
 
 
 async def test_many_hours_can_be_looked_into(tmp_path: Path) -> None:
     evidence = await opened(Kept(tmp_path))
     evidence.note([(number, NOW - number * HOUR) for number in range(100)])
-    assert all(evidence.holds(number, NOW - number * HOUR) for number in range(100))
+    assert len(await evidence.known([(number, NOW - number * HOUR) for number in range(100)])) == 100
 
 
 async def test_a_file_that_a_power_cut_has_torn_is_used_and_goes_on(tmp_path: Path) -> None:
@@ -133,12 +163,12 @@ async def test_a_file_that_a_power_cut_has_torn_is_used_and_goes_on(tmp_path: Pa
     file.write_bytes(file.read_bytes()[:-3])
     (await opened(kept)).note([(3, NOW)])
     evidence = await opened(kept)
-    assert [evidence.holds(number, NOW) for number in (1, 2, 3)] == [True, False, True]
+    assert [await holds(evidence, number, NOW) for number in (1, 2, 3)] == [True, False, True]
 
 
 async def test_a_new_spool_begins_anew(tmp_path: Path) -> None:
     (await opened(Kept(tmp_path))).note([(1, NOW)])
-    assert not (await opened(Kept(tmp_path))).holds(1, NOW)
+    assert not await holds(await opened(Kept(tmp_path)), 1, NOW)
 
 
 async def test_what_is_too_old_is_deleted(tmp_path: Path) -> None:
@@ -162,7 +192,7 @@ async def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path) -> None:
     evidence = await opened(kept)
     evidence.note([(1, NOW)])
     assert kept.tally["evidence_errors"] == 2
-    assert not evidence.holds(1, NOW)
+    assert not await holds(evidence, 1, NOW)
 
 
 async def test_a_record_without_a_time_is_published_once_although_an_export_brings_it_after_a_restart(
