@@ -24,7 +24,7 @@ _FORKS.set_forkserver_preload(["__main__", __name__])
 
 for _command in pkgutil.iter_modules(streamd.cli.__path__, f"{streamd.cli.__name__}."):
     importlib.import_module(_command.name)
-registry.all_types()
+list(registry.all_types().values())
 
 
 class WarmDaemon(DaemonProcess):
