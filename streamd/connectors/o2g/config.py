@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr
 
 from streamd.config import ConnectorConfig, Count, Positive, PrivacyConfig, Rules, Secret
 from streamd.config.checks import check_base_url
@@ -25,11 +26,16 @@ class Selector(Struct, frozen=True, forbid_unknown_fields=True):
     """What to subscribe to: packages, and whose.
 
     `ids` are login names, numbers for `pilot`; "all" (and, for an account that is no administrator's, leaving
-    them out) is everybody there is, also who comes later. The other packages take none.
+    them out) is everybody there is, also who comes later. O2G's own word for that, `["*"]` (vendors/o2g.md,
+    1.6), is read as "all". The other packages take none.
     """
 
     packages: list[Package]
     ids: Ids | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids == ["*"]:
+            force_setattr(self, "ids", "all")
 
 
 class RtiConfig(Struct, frozen=True, forbid_unknown_fields=True):

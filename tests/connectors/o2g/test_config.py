@@ -70,6 +70,14 @@ def test_a_mistake_is_told_at_its_place(tmp_path: Path, key: str, value: str, pl
     assert word in found[f"connectors.o2g-x.{place}"]
 
 
+def test_the_wildcard_of_o2g_means_all_whatever_the_packages(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        selectors='[{ packages = ["rti", "acdstats"], ids = ["*"] }, { packages = ["agent"], ids = ["*"] }]',
+    )
+    assert [selector.ids for selector in config.selectors] == ["all", "all"]
+
+
 def test_topics_are_those_of_the_packages_their_states_and_the_unknown(tmp_path: Path) -> None:
     config = read(tmp_path, selectors='[{ packages = ["agent", "telephony"] }, { packages = ["telephony"] }]')
     topics = [stream.topic for stream in CONNECTOR.streams(config)]
