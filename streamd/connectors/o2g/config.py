@@ -86,7 +86,7 @@ class O2gConfig(ConnectorConfig, frozen=True, kw_only=True):
     when_full: Literal["drop", "wait"] = "drop"
     rti: RtiConfig | None = None
     application_name: Name = "streamd"
-    snapshot_limit_seconds: Positive = 60.0
+    snapshot_limit_seconds: Positive = 10.0
     """How long nothing may come of a snapshot before it is asked for again, user by user."""
     users_seconds: Positive = 300.0
     """How often the logins are read again where `ids` is "all"."""
