@@ -96,6 +96,7 @@ class Crossing:
         """
         trip = _Trip(function, self)
         if not self.try_soon(trip.begin):
+            await trio.lowlevel.checkpoint_if_cancelled()  # a caller that all else ends with is not told why
             raise Transient(_ENDED)
         self._trips.add(trip)
         try:
