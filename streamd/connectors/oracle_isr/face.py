@@ -6,7 +6,7 @@ of the login alone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from math import inf
 from urllib.parse import quote
@@ -19,7 +19,6 @@ from streamd.connectors.oracle_isr.codes import Action, action
 from streamd.connectors.oracle_isr.config import OracleIsrConfig, face_url
 from streamd.connectors.oracle_isr.wire import Reply, Shape, read_reply
 from streamd.errors import ProtocolViolation, RateLimited, Rejected, StreamdError, Transient
-from streamd.nurseries import lone_error
 from streamd.pull.server_clock import ServerClock
 from streamd.redaction import redact
 from streamd.session import Backoff
@@ -210,20 +209,6 @@ class Face:
         if reply.code == 16:  # the server could not make one: its trouble, not our password
             raise Transient(f"login: {reply.words}")
         raise Rejected(f"login: {reply.words}")
-
-
-async def some_at_once(work: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
-    """Do `work` for each of `names`, as many at once as there may be requests; the first error ends all."""
-    todo = iter(names)
-
-    async def next_ones() -> None:
-        for name in todo:
-            await work(name)
-
-    with lone_error():
-        async with trio.open_nursery() as nursery:
-            for _ in range(AT_ONCE):
-                nursery.start_soon(next_ones)
 
 
 def _denied(what: str, status: int) -> _Judged:

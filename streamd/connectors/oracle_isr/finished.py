@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -10,21 +10,18 @@ import msgspec
 
 from streamd.connector import Context
 from streamd.connectors.oracle_isr.config import OracleIsrConfig
-from streamd.connectors.oracle_isr.details import Details
-from streamd.connectors.oracle_isr.face import NotNow, Turn, Unreadable, some_at_once
+from streamd.connectors.oracle_isr.face import Turn
 from streamd.connectors.oracle_isr.known import SCHEDULE, Known, stage_at
 from streamd.connectors.oracle_isr.listing import Listing
 from streamd.connectors.oracle_isr.normalise import LinkName, Normaliser, digest, link_name
 from streamd.connectors.oracle_isr.register import Register
+from streamd.connectors.oracle_isr.retrieval import Reading, Retrieval, in_batches
 from streamd.connectors.oracle_isr.wire import Tree, recording_id, start_second, text_of
 from streamd.connectors.oracle_isr.zone import SECOND, Zone
 from streamd.errors import BadRecord
 from streamd.model import Event, Phase
 from streamd.pull.windows import Window
 
-BATCH = 50
-PATIENCE = 5
-"""How often a recording is asked for in vain before it is dead-lettered as it is listed."""
 # What both a list and details have: the beginning tells no more, whichever of them it is taken from.
 _OF_A_BEGINNING = ("recordingId", "tmpRecordingId", "isrUcid", "ingressCallId", "ani", "dnis", "startTime")
 
@@ -44,7 +41,7 @@ class Finished:
         self,
         ctx: Context[OracleIsrConfig],
         register: Register,
-        details: Details,
+        retrieval: Retrieval,
         normaliser: Normaliser,
         zone: Zone,
         server_now: Callable[[], datetime],
@@ -52,24 +49,29 @@ class Finished:
         self._ctx = ctx
         self._server_now = server_now
         self._register = register
-        self._details = details
+        self._retrieval = retrieval
         self._normaliser = normaliser
         self._zone = zone
-        self._misses: dict[str, int] = {}
 
     async def publish(self, listing: Listing, latest: datetime, phase: Phase, turn: Turn) -> Published:
-        """Publish what is new of a list, in the order of the starts, some at a time.
+        """Publish what is new of a list, about in the order of the starts, some at a time.
 
         `latest`: no time in it is later. Raises as `Face.search` does; what was published stays.
         """
         new = [id_ for id_ in listing.found if id_ not in self._register.known]
         new.sort(key=lambda id_: (text_of(listing.found[id_], "startTime") or "", id_))
-        waiting = 0
-        for first in range(0, len(new), BATCH):
-            trees = {id_: listing.found[id_] for id_ in new[first : first + BATCH]}
-            read, dead = await self._read(trees, listing.full, latest, turn)
-            waiting += len(trees) - len(read) - len(dead)
-            await self._publish(read, dead, latest, phase)
+
+        async def read(id_: str) -> Reading | None:
+            tree = listing.found[id_]
+            if id_ in listing.full:
+                return Reading(id_, tree)
+            start = self.start_of(tree, latest)
+            return await self._retrieval.read(id_, tree, start, turn, is_listed=True)
+
+        async def note(readings: list[Reading]) -> None:
+            await self._publish(readings, latest, phase)
+
+        waiting = await in_batches(read, new, note)
         if listing.odd:
             await self._bury(listing.odd)
         return Published(len(new) - waiting, len(listing.found) - len(new), waiting)
@@ -79,53 +81,17 @@ class Finished:
         start = self._zone.read(start_second(tree), latest)
         return None if start is None else Window(start, start + SECOND)
 
-    # -- reading
-
-    async def _read(
-        self, trees: Mapping[str, Tree], full: Iterable[str], latest: datetime, turn: Turn
-    ) -> tuple[list[Tree], dict[str, BadRecord]]:
-        """Read in full what is not; return it, and what is given up. The others are to be tried again."""
-        read = [trees[id_] for id_ in trees if id_ in full]
-        dead: dict[str, BadRecord] = {}
-
-        async def one(id_: str) -> None:
-            found, reason, payload = await self._read_one(trees[id_], latest, turn)
-            if found is not None:
-                self._misses.pop(id_, None)
-                read.append(found)
-            elif self._is_hopeless(id_):
-                dead[id_] = BadRecord(reason, payload, "oracle_isr details")
-
-        await some_at_once(one, [id_ for id_ in trees if id_ not in full])
-        return read, dead
-
-    async def _read_one(self, tree: Tree, latest: datetime, turn: Turn) -> tuple[Tree | None, str, bytes]:
-        """Read one; else say why not, and with what bytes."""
-        try:
-            found = await self._details.of(tree, self.start_of(tree, latest), turn)
-        except Unreadable as error:
-            return None, error.reason, error.body
-        except NotNow as error:
-            return None, error.reason, msgspec.json.encode(tree)
-        return found, "a recording that is listed and not found", msgspec.json.encode(tree)
-
-    def _is_hopeless(self, id_: str) -> bool:
-        misses = self._misses[id_] = self._misses.get(id_, 0) + 1
-        if misses < PATIENCE:
-            return False
-        del self._misses[id_]
-        return True
-
     # -- publishing
 
-    async def _publish(
-        self, read: Sequence[Tree], dead: Mapping[str, BadRecord], latest: datetime, phase: Phase
-    ) -> None:
+    async def _publish(self, readings: Sequence[Reading], latest: datetime, phase: Phase) -> None:
         async with self._register.turn():
-            events = [event for tree in read for event in self._events(tree, latest, phase)]
-            for id_, bad in dead.items():
-                events.append(self._ctx.dead_letter(bad))
-                self._give_up(id_)
+            events: list[Event] = []
+            for each in readings:
+                if each.found is not None:
+                    events += self._events(each.found, latest, phase)
+                elif each.bad is not None:
+                    events.append(self._ctx.dead_letter(each.bad))
+                    self._give_up(each.id)
             await self._register.commit(events)
 
     def _events(self, tree: Tree, latest: datetime, phase: Phase) -> list[Event]:

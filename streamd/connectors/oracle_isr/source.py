@@ -18,6 +18,7 @@ from streamd.connectors.oracle_isr.finished import Finished
 from streamd.connectors.oracle_isr.normalise import Normaliser
 from streamd.connectors.oracle_isr.notifications import open_notifications
 from streamd.connectors.oracle_isr.register import Cursor, Register
+from streamd.connectors.oracle_isr.retrieval import Retrieval
 from streamd.connectors.oracle_isr.upkeep import Upkeep
 from streamd.connectors.oracle_isr.walk import Walk
 from streamd.connectors.oracle_isr.watch import Watch
@@ -80,9 +81,10 @@ class RecordingSession:
         self._register = Register(ctx)
         self._face = Face(ctx, http, self._server_clock)
         details = Details(self._face, zone, discretion)
-        finished = Finished(ctx, self._register, details, normaliser, zone, self._server_now)
+        retrieval = Retrieval(details, ctx.clock)
+        finished = Finished(ctx, self._register, retrieval, normaliser, zone, self._server_now)
         self._watch = Watch(ctx, self._register, self._face, details, normaliser, zone, discreet)
-        self._upkeep = Upkeep(ctx, self._register, details, finished, normaliser)
+        self._upkeep = Upkeep(ctx, self._register, details, retrieval, finished, normaliser)
         self.walk = Walk(ctx.config, self._register, self._face, finished, zone, discreet)
         self.hints = Hints(ctx.clock, ctx.config.poll_seconds)
         self._looked: dict[str, int] = {}

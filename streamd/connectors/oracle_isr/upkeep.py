@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from streamd.connector import Context
 from streamd.connectors.oracle_isr.config import OracleIsrConfig
 from streamd.connectors.oracle_isr.details import Details
-from streamd.connectors.oracle_isr.face import NotNow, Turn, Unreadable, some_at_once
-from streamd.connectors.oracle_isr.finished import BATCH, PATIENCE, Finished
-from streamd.connectors.oracle_isr.known import Known, instant, stage_at
+from streamd.connectors.oracle_isr.face import Turn
+from streamd.connectors.oracle_isr.finished import Finished
+from streamd.connectors.oracle_isr.known import instant, stage_at
 from streamd.connectors.oracle_isr.listing import Listing
 from streamd.connectors.oracle_isr.normalise import Normaliser, digest
 from streamd.connectors.oracle_isr.register import Register
+from streamd.connectors.oracle_isr.retrieval import Reading, Retrieval, in_batches
 from streamd.connectors.oracle_isr.running import Running
-from streamd.connectors.oracle_isr.wire import Tree, recording_id
-from streamd.errors import BadRecord
+from streamd.connectors.oracle_isr.wire import recording_id
 from streamd.model import Event
 
 AT_A_TIME = 1000
 """Recordings that are read again before it is asked anew which are due."""
 LOOKS = (1 / 30, 1 / 6, 1 / 2, 1.0)
 """When a missing recording is looked for by itself, in parts of `chase_seconds`."""
-
-
-class _Read(NamedTuple):
-    """A recording that was read again: what it was, and is; `found` None: it is gone, or `bad`."""
-
-    id: str
-    known: Known
-    found: Tree | None
-    bad: BadRecord | None = None
 
 
 class Upkeep:
@@ -46,15 +35,16 @@ class Upkeep:
         ctx: Context[OracleIsrConfig],
         register: Register,
         details: Details,
+        retrieval: Retrieval,
         finished: Finished,
         normaliser: Normaliser,
     ) -> None:
         self._ctx = ctx
         self._register = register
         self._details = details
+        self._retrieval = retrieval
         self._finished = finished
         self._normaliser = normaliser
-        self._misses: dict[str, int] = {}
 
     # -- what may have changed
 
@@ -65,9 +55,12 @@ class Upkeep:
         Where they come faster than the server answers, what is late skips the readings that its next one
         takes in (`stage_at`): at worst each recording is read twice more.
         """
+
+        async def note(readings: list[Reading]) -> None:
+            await self._note(readings, now)
+
         due = self._register.known.due(now, AT_A_TIME)
-        for first in range(0, len(due), BATCH):
-            await self._note(await self._reread_some(due[first : first + BATCH]), now)
+        await in_batches(self._reread, due, note)
         return len(due) == AT_A_TIME
 
     async def forget_old(self, now: datetime) -> None:
@@ -76,20 +69,11 @@ class Upkeep:
             self._register.known.forget_old(now)
             await self._register.commit([])
 
-    async def _reread_some(self, ids: Sequence[str]) -> list[_Read]:
-        """Read some again; what is missing of them is to be tried again."""
-        read: list[_Read] = []
-
-        async def one(id_: str) -> None:
-            known = self._register.known.get(id_)
-            if known is not None and (found := await self._reread(id_, known)) is not None:
-                read.append(found)
-
-        await some_at_once(one, ids)
-        return read
-
-    async def _reread(self, id_: str, known: Known) -> _Read | None:
+    async def _reread(self, id_: str) -> Reading | None:
         """Read one; None: it is to be tried again."""
+        known = self._register.known.get(id_)
+        if known is None:
+            return None
         asked = {
             "recordingId": id_,
             "isrUcid": known.isr_ucid,
@@ -97,34 +81,28 @@ class Upkeep:
             "startTime": known.second,
         }
         start = self._finished.start_of(asked, instant(known.ended))
-        try:
-            found = await self._details.of(asked, start, Turn.BEHIND)
-        except (NotNow, Unreadable) as error:
-            self._misses[id_] = self._misses.get(id_, 0) + 1
-            if self._misses[id_] < PATIENCE:
-                return None
-            del self._misses[id_]
-            body = error.body if isinstance(error, Unreadable) else msgspec.json.encode(asked)
-            return _Read(id_, known, None, BadRecord(error.reason, body, "oracle_isr details"))
-        self._misses.pop(id_, None)
-        if found is None:
+        reading = await self._retrieval.read(id_, asked, start, Turn.BEHIND, is_listed=False)
+        if reading is not None and reading.found is None and reading.bad is None:
             self._ctx.counters.count("recordings_gone")
-        return _Read(id_, known, found)
+        return reading
 
-    async def _note(self, read: Sequence[_Read], now: datetime) -> None:
+    async def _note(self, readings: Sequence[Reading], now: datetime) -> None:
         """Publish what has changed, and when each is read next."""
         async with self._register.turn():
             events: list[Event] = []
-            for id_, known, found, bad in read:
-                content = known.digest if found is None else digest(found)
-                stage = max(known.stage + 1, stage_at(instant(known.ended), now))
-                if bad is not None:
-                    events.append(self._ctx.dead_letter(bad))
-                if found is not None and content != known.digest:
-                    data = self._normaliser.recording(found, known.link, now)
+            for each in readings:
+                known = self._register.known.get(each.id)
+                if known is None:
+                    continue
+                content = known.digest if each.found is None else digest(each.found)
+                if each.bad is not None:
+                    events.append(self._ctx.dead_letter(each.bad))
+                if each.found is not None and content != known.digest:
+                    data = self._normaliser.recording(each.found, known.link, now)
                     received = self._ctx.clock.now()
                     events.append(self._normaliser.updated(data, content, known.link, received, "live"))
-                self._register.known.note(id_, replace(known, digest=content, stage=stage))
+                stage = max(known.stage + 1, stage_at(instant(known.ended), now))
+                self._register.known.note(each.id, replace(known, digest=content, stage=stage))
             await self._register.commit(events)
 
     # -- what went missing
