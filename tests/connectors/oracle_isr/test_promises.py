@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from streamd.simulators.http import Request, Response, ok
 from tests.commits import Left, crashes, watch
@@ -121,6 +122,44 @@ async def test_the_cursor_stands_still_until_what_is_listed_is_read_or_dead_lett
             dead = [event for event in left.events if event["type"] == "streamd.dead_letter.written"]
             assert ended_ids(left.events) >= {"6", "8"}
             assert "7" in ended_ids(left.events) or dead
+
+
+async def test_what_is_found_while_a_commit_fails_beside_it_is_not_lost(scripted: Any, bench: Any) -> None:
+    running_one = {"tmpRecordingId": 1, "ingressCallId": "call-7", "startTime": "2024-05-01 06:00:00"}
+    runs, looked_for, found = True, trio.Event(), trio.Event()
+
+    async def respond(request: Request) -> Response:
+        match request.query:
+            case _ if request.path.endswith("/login"):
+                return LOGIN
+            case {"inProgress": "true"} if runs:
+                return ok({"result": {"code": 0, "message": "ACK", "recording": running_one}})
+            case {"ingressCallId": "call-7"}:
+                looked_for.set()
+                await found.wait()
+                return in_full(7)
+            case {"earliestEnd": end} if end.startswith("2023"):
+                return in_full(9)
+        return NOTHING
+
+    async with scripted(respond, chase_seconds=1.0) as config, bench(config) as running:
+        await running.until(lambda: running.recordings("started"))
+        runs = False
+        await looked_for.wait()
+        usage = running.spool.usage(running.runtime.origin.connector)
+        share, usage.share = usage.share, 0
+        since, until = datetime(2023, 5, 1, tzinfo=UTC), datetime(2023, 5, 1, 1, tzinfo=UTC)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.runtime.backfills.run, since, until, lambda done, words: None)
+            await running.until(lambda: usage.waiting)
+            nursery.cancel_scope.cancel()  # what was known is read anew
+        usage.share = share
+        found.set()
+        await running.until(lambda: running.recordings("ended") or running.recordings("lost"))
+        assert running.ids("ended") == ["7"]
+        await running.runtime.backfills.run(since, until, lambda done, words: None)
+        assert running.ids("ended") == ["7", "9"], "what was not committed is not thought published"
+        assert running.recordings("lost") == []
 
 
 def watermark(left: Left) -> datetime:

@@ -267,6 +267,24 @@ async def test_a_second_with_more_than_can_be_listed_is_a_declared_gap_and_the_w
             assert len(running.ids("ended")) > 10
 
 
+async def test_each_second_that_is_not_listed_whole_is_declared_even_where_there_are_several(
+    simulated: Any, bench: Any, quick: Any
+) -> None:
+    async with simulated() as simulator:
+        full = [
+            simulator.recorded(seconds=30, ended_ago=ago, dnis="2002")
+            for ago in (600.0, 500.0, 400.0)
+            for _ in range(30)
+        ]
+        start = simulator.now() - timedelta(minutes=20)
+        async with bench(quick(simulator, start_from=start, list_length=10)) as running:
+            await running.until(lambda: running.proof() > simulator.now() - timedelta(minutes=1))
+            gaps = [(instant(gap["from"]), instant(gap["to"])) for gap in running.gaps().values()]
+    for at in {datetime.fromtimestamp(each.end, UTC) for each in full}:
+        assert any(begin <= at <= end for begin, end in gaps), at
+    assert {end - begin for begin, end in gaps} == {timedelta(seconds=1)}
+
+
 async def test_times_are_converted_from_the_servers_zone(system: Any) -> None:
     async with system("user-zone", time_zone="Europe/Berlin") as (simulator, running):
         await running.until_state("live")
