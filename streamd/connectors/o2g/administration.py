@@ -253,6 +253,12 @@ class ChannelInformation(Entity):
 
 
 class Unknown(Entity):
-    """An event that no document names, or one without a name; all of it is in `extra`, as sent."""
+    """An event that no document names, or one without a name: whose it is, as every other event tells it.
+
+    All else is in `extra`, as sent.
+    """
 
     event_name: str | None = None
+    login_name: str | None = None
+    pilot: str | None = None
+    number: str | None = None

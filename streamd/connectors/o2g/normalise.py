@@ -80,7 +80,8 @@ class Normaliser:
         """Make the event of what was decoded."""
         way = self._ways.get(data.event_name)
         if way is None:
-            return Event(UNKNOWN_STREAM, "unknown", UNKNOWN, data, received, phase=phase)
+            whose = _owner_of_unknown(data)
+            return Event(UNKNOWN_STREAM, whose or "unknown", UNKNOWN, data, received, whose, phase=phase)
         stream, kind, owner, subject = way
         time = _record_time(data) if kind.entity is ComRecordChanged else None
         key = owner(data) or kind.package
@@ -123,6 +124,9 @@ def _getter(entity: type[Entity], names: Iterable[str]) -> Get:
     if not others:
         return first
     return lambda data: first(data) or next((each for name in others if (each := getattr(data, name))), None)
+
+
+_owner_of_unknown = _getter(Unknown, _OWNERS)
 
 
 def _user_of(data: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +76,24 @@ def test_digits_that_a_caller_dialled_are_masked_unless_the_configuration_says_o
     assert isinstance(item, Event)
     assert item.data.data_collected.digits == digits
     assert item.data.extra == {"new": 1}
+
+
+@pytest.mark.parametrize(
+    ("whose", "key"),
+    [
+        ({"loginName": "oxe1"}, "oxe1"),
+        ({"pilot": "8001"}, "8001"),
+        ({"number": "3201"}, "3201"),
+        ({}, "unknown"),
+    ],
+)
+def test_an_event_nobody_documented_is_keyed_by_whom_it_names_as_any_other(
+    whose: dict[str, str], key: str
+) -> None:
+    line = json.dumps({"eventName": "OnMoonPhaseChanged", "moonPhase": "FULL", **whose}).encode()
+    [item] = make_flow().read([line], NOW).items
+    assert isinstance(item, Event)
+    assert (item.stream.topic, item.key, item.data.extra) == ("o2g.unknown", key, {"moonPhase": "FULL"})
 
 
 def published(body: ChunkedBody, *pieces: bytes) -> list[Any]:

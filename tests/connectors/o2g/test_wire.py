@@ -140,7 +140,8 @@ def test_every_documented_event_is_read_usual_or_odd(name: str) -> None:
 def test_an_event_of_no_known_name_is_passed_through_whole(event: dict[str, Any]) -> None:
     found = one(event)
     assert isinstance(found, Unknown)
-    kept = {**(found.extra or {}), **({"eventName": found.event_name} if found.event_name else {})}
+    named = {"eventName": found.event_name, "loginName": found.login_name}
+    kept = {**(found.extra or {}), **{name: each for name, each in named.items() if each is not None}}
     assert kept == {name: each for name, each in event.items() if each is not None}
 
 
