@@ -10,7 +10,9 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator
 
 import msgspec
+import trio
 
+from streamd.connectors.omilia.wire import BOM, items
 from streamd.errors import BadRecord
 from streamd.pull.zips import Archive, Limits, Member
 from streamd.transport.lines import Lines, TooLong
@@ -19,10 +21,8 @@ WHOLE_BYTES = 64 << 20
 """How long a file may be that is one array or one object."""
 LINE_BYTES = 4 << 20
 _GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
 _PIECE = 1 << 20
 _any = msgspec.json.Decoder(msgspec.Raw)
-_list = msgspec.json.Decoder(list[msgspec.Raw])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -45,12 +45,13 @@ async def records_of(archive: Archive, member: Member, limits: Limits) -> AsyncG
             gunzip = _Gunzip(member.name, limits.inflated_bytes)
         first = False
         for part in gunzip.feed(piece) if gunzip is not None else (piece,):
+            await trio.lowlevel.checkpoint()  # blanks inflate to much, of which nothing is yielded
             if isinstance(form, _Beginning):
                 form = form.settle(part)
             found = form.feed(part)
             if found:
                 yield found
-    rest = form.rest()
+    rest = await trio.to_thread.run_sync(form.rest, abandon_on_cancel=True)
     if rest:
         yield rest
     if gunzip is not None:
@@ -67,7 +68,7 @@ class _Form:
         return []
 
     def rest(self) -> list[bytes]:
-        """Give what is left at the end of the file."""
+        """Give what is left at the end of the file; called in a thread, for an array may be large."""
         return []
 
 
@@ -75,7 +76,7 @@ class _Beginning(_Form):
     """Nothing but blanks has come yet."""
 
     def settle(self, data: bytes) -> _Form:
-        begin = data.removeprefix(_BOM).lstrip()[:1]
+        begin = data.removeprefix(BOM).lstrip()[:1]
         if not begin:
             return self
         return _Whole(self.name) if begin == b"[" else _ByLine(self.name)
@@ -97,11 +98,12 @@ class _Whole(_Form):
         return []
 
     def rest(self) -> list[bytes]:
-        whole = b"".join(self._parts).removeprefix(_BOM)
-        try:
-            return [bytes(each) for each in _list.decode(whole)]
-        except _UNREADABLE as error:
-            raise BadRecord("an array that cannot be read", whole, f"export file {self.name}") from error
+        whole = b"".join(self._parts).removeprefix(BOM)
+        self._parts.clear()
+        records = items(whole)
+        if records is None:
+            raise BadRecord("an array that cannot be read", whole, f"export file {self.name}")
+        return records
 
 
 class _ByLine(_Form):
@@ -111,10 +113,11 @@ class _ByLine(_Form):
         super().__init__(name)
         self._lines = Lines(LINE_BYTES)
         self._object: list[bytes] | None = None
+        self._room = WHOLE_BYTES
         self._started = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        return self._taken(self._lines.feed(data if self._started else data.removeprefix(_BOM)))
+        return self._taken(self._lines.feed(data if self._started else data.removeprefix(BOM)))
 
     def rest(self) -> list[bytes]:
         last = self._lines.rest()
@@ -130,7 +133,8 @@ class _ByLine(_Form):
         if self._object is None:
             return texts
         self._object += texts
-        if sum(map(len, self._object)) > WHOLE_BYTES:
+        self._room -= sum(map(len, texts))
+        if self._room < 0:
             raise BadRecord(f"an object of more than {WHOLE_BYTES} bytes", b"", f"export file {self.name}")
         return []
 

@@ -12,6 +12,7 @@ from streamd.connectors.omilia.borders import cut_array, cut_messages
 from streamd.lenient import UNREADABLE
 
 T = TypeVar("T")
+BOM = b"\xef\xbb\xbf"
 Form = Literal["envelope", "object", "array", "lines"]
 
 
@@ -55,6 +56,7 @@ def read(body: bytes, *, lenient: bool) -> Body:
 
     Where one record spoils the JSON of all, it comes as it is, if its borders can still be told.
     """
+    body = body.removeprefix(BOM)
     envelope = _decoded(_envelope, body) or _spoilt(body)
     if envelope is not None and envelope.messages is not None:
         return Body(
@@ -82,9 +84,12 @@ def _spoilt(body: bytes) -> _Envelope | None:
 def _without_envelope(body: bytes) -> Body:
     if "message_type" in (_decoded(_object, body) or {}):
         return Body("object", [body])
-    beginning = body.lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
+    beginning = body.lstrip(b" \t\r\n")[:1]
     if beginning == b"[":
-        return Body("array", _items(body))
+        found = items(body)
+        if found is None:
+            raise Unreadable("an array whose records cannot be told apart")
+        return Body("array", found)
     lines = [line for line in body.split(b"\n") if line.strip()]
     # A line that is cut short or spoilt is a bad record; but only behind one that tells that these are lines.
     if beginning == b"{" and len(lines) > 1 and _decoded(_object, lines[0]) is not None:
@@ -92,14 +97,16 @@ def _without_envelope(body: bytes) -> Body:
     raise Unreadable("neither an envelope nor records")
 
 
-def _items(body: bytes) -> list[bytes]:
-    items = _decoded(_array, body)
-    if items is not None:
-        return [bytes(each) for each in items]
+def items(body: bytes) -> list[bytes] | None:
+    """Give the items of an array as they came; None where they cannot be told apart.
+
+    An item that spoils the JSON of the array comes, too: its neighbours are whole.
+    """
+    found = _decoded(_array, body)
+    if found is not None:
+        return [bytes(each) for each in found]
     cut = cut_array(body, body.index(b"["))
-    if cut is None or cut.frame.strip() != b"[]":
-        raise Unreadable("an array whose records cannot be told apart")
-    return cut.records
+    return cut.records if cut is not None and cut.frame.strip() == b"[]" else None
 
 
 def _decoded(decode: Callable[[bytes], T], text: bytes) -> T | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -186,11 +186,13 @@ async def test_a_create_of_unknown_outcome_makes_no_second_job(tmp_path: Path) -
         assert len(it.simulator.jobs) == 1
 
 
-async def test_a_record_that_cannot_be_read_costs_no_other(tmp_path: Path) -> None:
-    async with bench(tmp_path, "bad-byte") as it:
+@pytest.mark.parametrize("faults", [("bad-byte",), ("bad-byte", "array-files")])
+async def test_a_record_that_cannot_be_read_costs_no_other(tmp_path: Path, faults: Sequence[str]) -> None:
+    async with bench(tmp_path, *faults) as it:
         errand = it.errand()
         done = await it.exporter.run(errand)
         assert done.total == it.due(errand.rest[0])
+        assert done.unread == 0
         assert done.bad == len(it.running.events("dead_letter.written")) > 0
 
 

@@ -64,6 +64,13 @@ async def test_what_is_no_json_comes_as_it_is_and_costs_no_other(tmp_path: Path)
     assert await read(tmp_path, b"{\n\xff\n}") == [b"{", b"\xff", b"}"]
 
 
+async def test_a_bad_byte_in_an_array_costs_no_record_around_it(tmp_path: Path) -> None:
+    bad = b'{"id":"b\x01ad"}'
+    for head in (b"", b"\xef\xbb\xbf"):
+        found = await read(tmp_path, head + b"[" + b",\n".join([LINES[0], bad, LINES[1]]) + b"]\n")
+        assert found == [LINES[0], bad, LINES[1]]
+
+
 async def test_a_file_that_is_cut_short_is_bad_and_never_a_shorter_one(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match="array"):
         await read(tmp_path, b"[1, 2")
