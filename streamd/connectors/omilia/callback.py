@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 
 import trio
@@ -28,6 +29,8 @@ ANSWER_SECONDS = 8.0  # Omilia is thought to wait 10 s for an answer (vendors/om
 RETRY_SECONDS = 5
 # More than that are not a busy platform but one that does not wait for answers: what it sends stays with it.
 MOST_IN_FLIGHT = 64
+# To cut a body that one record has spoilt takes 75 ms a MB.
+_LARGE_BYTES = 256 * 1024
 # 401: whoever has no token is a stranger, and no loss. An expired one is told of by itself.
 _STRANGERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 # The push that a connection's task serves now: the ingress admits, handles and ends each request in one task.
@@ -53,6 +56,7 @@ class Callback:
         self._pushes = arrivals.streams[data_type]
         self._sequence = Sequence()
         self._in_flight = 0
+        self._reading = trio.CapacityLimiter(1)
         self.schema_name: str | None = None
         """That of the subscription as it is now."""
 
@@ -93,7 +97,7 @@ class Callback:
         """Commit what a body holds; give how many records, and the earliest time of those that are new."""
         origin = f"callback of {self._data_type}"
         try:
-            found = read(body, lenient=self._ctx.config.lenient_body)
+            found = await self._read(body)
         except Unreadable as error:
             self._ctx.counters.count("unreadable_bodies")
             await self._ctx.append([self._ctx.dead_letter(BadRecord(error.reason, body, origin))])
@@ -103,6 +107,16 @@ class Callback:
             found.records, origin=origin, received=came, expected=self._data_type
         )
         return len(found.records), outcome.oldest
+
+    async def _read(self, body: bytes) -> Body:
+        """Take a body apart: a large one in a thread, where its records may be cut without holding others up.
+
+        Raises Unreadable.
+        """
+        take_apart = partial(read, body, lenient=self._ctx.config.lenient_body)
+        if len(body) <= _LARGE_BYTES:
+            return take_apart()
+        return await trio.to_thread.run_sync(take_apart, abandon_on_cancel=True, limiter=self._reading)
 
     def _observe(self, body: Body) -> None:
         """Count what is unusual about a batch; nothing depends on it."""

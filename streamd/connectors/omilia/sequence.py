@@ -6,7 +6,6 @@ session (vendors/omilia.md, section 3b).
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from typing import Literal
 
@@ -22,7 +21,7 @@ class _Session:
     def __init__(self) -> None:
         self.next = self.last = 0
         self.based = False
-        self.hash = b""
+        self.hash = 0
 
 
 class Sequence:
@@ -42,14 +41,14 @@ class Sequence:
             if len(self._sessions) > MOST_SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(body.session_id)
-        hash_ = hashlib.sha256(b"\n".join(body.records)).digest()
+        hash_ = hash(tuple(body.records))
         finding: Finding = self._finding(session, body.number, hash_) if known else "first"
         if finding != "repeat":
             session.next, session.last = body.number + len(body.records), body.number
             session.hash = hash_
         return finding
 
-    def _finding(self, session: _Session, number: int, hash_: bytes) -> Finding:
+    def _finding(self, session: _Session, number: int, hash_: int) -> Finding:
         if number == session.last and hash_ == session.hash:
             return "repeat"
         if number == session.next and not session.based:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -235,7 +236,7 @@ async def test_failed_answers_are_one_gap_that_ends_with_the_first_push_that_is_
 
 
 async def test_a_silence_beyond_the_declared_one_is_a_gap_until_the_next_push(system: Any) -> None:
-    async with system(max_silence_seconds="0.3") as pushed:
+    async with system(max_silence_seconds="1.5") as pushed:
         await pushed.until(lambda: len(pushed.gaps()) == 3)
         assert {gap["cause"] for gap in pushed.gaps()} == {"silence"}
         assert "nothing was pushed" in pushed.reason
@@ -407,3 +408,34 @@ async def test_a_list_that_is_refused_is_asked_for_slowly_while_pushes_go_on_and
         simulator.set_faults()
         pushed.runtime.nudge.give()
         await pushed.until_state("live")
+
+
+async def test_a_large_body_that_is_spoilt_holds_nobody_up_while_its_records_are_cut(system: Any) -> None:
+    async with system() as pushed:
+        good = [json.dumps(start(f"d{number}", parts=[{}] * 500)).encode() for number in range(600)]
+        content = body(*good[:300], b'{"id":"b\x01ad"}', *good[300:])
+        longest = 0.0
+
+        async def look() -> None:
+            nonlocal longest
+            while True:
+                began = time.thread_time()
+                await trio.sleep(0.001)
+                longest = max(longest, time.thread_time() - began)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            answer = await pushed.post(content)
+            nursery.cancel_scope.cancel()
+        assert (answer.status_code, answer.json()["received"]) == (200, 601)
+        assert len(pushed.dialogs()) == 600
+        assert len(pushed.letters()) == 1
+        assert longest < 0.1
+
+
+async def test_a_byte_order_mark_before_a_body_costs_no_record(system: Any) -> None:
+    async with system() as pushed:
+        for number, content in enumerate((body(start("d0")), json.dumps([start("d1")]).encode())):
+            assert (await pushed.post(b"\xef\xbb\xbf" + content)).status_code == 200
+            assert len(pushed.dialogs()) == number + 1
+        assert not pushed.letters()
