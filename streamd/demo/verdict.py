@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -26,25 +27,36 @@ class Verdict(Struct, frozen=True):
         return self.missing == 0 and self.on_kafka > 0
 
 
+class _Hole(NamedTuple):
+    """A gap: begin and end in seconds since the epoch, and what may have been missed."""
+
+    begin: float
+    end: float
+    scope: frozenset[str]
+
+    def covers(self, event: Sent) -> bool:
+        return self.begin <= event.at <= self.end and not self.scope.isdisjoint((event.scope, "*"))
+
+
 def judge(
     sent: Sequence[Sent], arrived: Mapping[Hashable, int], gaps: Iterable[Mapping[str, Any]]
 ) -> Verdict:
-    """Match each sent event with one that arrived; look for a gap that covers those left over."""
-    left = Counter(arrived)
-    holes = list(gaps)
-    on_kafka = in_gaps = 0
-    for event in reversed(sent):  # equal events: the last sending is the one that must have arrived
-        if left[event.identity] > 0:
-            left[event.identity] -= 1
-            on_kafka += 1
-        elif any(_covers(hole, event) for hole in holes):
-            in_gaps += 1
-    return Verdict(len(sent), on_kafka, in_gaps, len(sent) - on_kafka - in_gaps)
+    """Count how many of each event had to arrive, and how many did.
 
-
-def _covers(hole: Mapping[str, Any], event: Sent) -> bool:
-    begin, end = _instant(hole["from"], 0.0), _instant(hole["to"], float("inf"))
-    return begin <= event.at <= end and (event.scope in hole["scope"] or "*" in hole["scope"])
+    Of equal events, those inside a gap may have arrived and need not have.
+    """
+    holes = [
+        _Hole(_instant(gap["from"], 0.0), _instant(gap["to"], inf), frozenset(gap["scope"])) for gap in gaps
+    ]
+    due: Counter[Hashable] = Counter()
+    excused: Counter[Hashable] = Counter()
+    for event in sent:
+        covered = any(hole.covers(event) for hole in holes)
+        (excused if covered else due)[event.identity] += 1
+    found = Counter(arrived)
+    on_kafka = ((due + excused) & found).total()
+    missing = (due - found).total()
+    return Verdict(len(sent), on_kafka, len(sent) - on_kafka - missing, missing)
 
 
 def _instant(text: str | None, absent: float) -> float:
