@@ -16,19 +16,20 @@ _RESETS = 3  # requests; a client that tries again at once has a second broken l
 
 
 class OracleIsrDemo:
-    """A `DemoSource` (streamd/simulators/__init__.py). What was sent is each recording shown in full."""
+    """A `DemoSource` (streamd/simulators/__init__.py)."""
 
     def __init__(self, simulator: OracleIsrSimulator, *, push: bool) -> None:
         self.table = simulator.connector_table(_NAME, push=push, poll_seconds="5")
         self._simulator = simulator
 
     def sent(self) -> Sequence[Sent]:
+        """Give each recording shown in full, however often: after a broken link it is asked for again."""
         truth = self._simulator.truth()
-        return [
-            Sent(reply.at, "recordings", reply.ids[0])
-            for reply in self._simulator.replies
-            if reply.shape == "one" and reply.operation == "details" and reply.ids[0] in truth
-        ]
+        first: dict[Hashable, Sent] = {}
+        for reply in self._simulator.replies:
+            if reply.shape == "one" and reply.operation == "details" and reply.ids[0] in truth:
+                first.setdefault(reply.ids[0], Sent(reply.at, "recordings", reply.ids[0]))
+        return list(first.values())
 
     def identity(self, event: Mapping[str, Any]) -> Hashable | None:
         if event["type"] != "streamd.recording.ended":
