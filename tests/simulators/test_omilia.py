@@ -934,6 +934,14 @@ async def test_an_idle_stream_tries_its_oldest_batch_every_ten_minutes_unless_on
         assert lost.fate == Fate.DROPPED
 
 
+async def test_what_the_demo_missed_comes_back_though_nothing_new_is_pushed() -> None:
+    async with pushing("reconcile-after=0.1", "probe-after=0.1", "network-down") as world:
+        missed = world.simulator.call()[0]
+        await eventually(lambda: bool(missed.failed))
+        world.simulator.set_faults("reconcile-after=0.1", "probe-after=0.1")
+        await eventually(lambda: missed.fate == Fate.REDELIVERED)
+
+
 async def outage(world: World, hours: int) -> list[Any]:
     """Let a call happen each hour of an outage; return the starts, once all that comes back has."""
     await world.simulator.settle()

@@ -21,7 +21,7 @@ _KINDS: Mapping[str, str] = {
     "streamd.dialog.ended": END,
 }
 _DOWN_SECONDS = 2.0
-_SOON = "reconcile-after=1"  # instead of ten minutes
+_SOON = ("reconcile-after=1", "probe-after=1")  # instead of ten minutes
 _TABLE: Mapping[str, str] = {
     "reconcile_seconds": "0.5",
     "requests_per_minute": "500",
@@ -58,9 +58,9 @@ class OmiliaDemo:
         through for a while: what is missed comes back by reconciliation.
         """
         self._simulator.vanish(STEP)
-        self._simulator.set_faults(_SOON, "network-down")
+        self._simulator.set_faults(*_SOON, "network-down")
         await trio.sleep(_DOWN_SECONDS)
-        self._simulator.set_faults(_SOON)
+        self._simulator.set_faults(*_SOON)
 
     def quiet(self) -> None:
         self._simulator.set_rate(0)
@@ -69,6 +69,6 @@ class OmiliaDemo:
 @asynccontextmanager
 async def open_demo(rate: float, ingress_port: int = 0) -> AsyncIterator[OmiliaDemo]:
     """Simulate one group at `rate` records a second until the block is left; it pushes to `ingress_port`."""
-    options = OmiliaOptions(rate=rate, ingress_port=ingress_port, faults=frozenset({_SOON}))
+    options = OmiliaOptions(rate=rate, ingress_port=ingress_port, faults=frozenset(_SOON))
     async with open_omilia_simulator(options) as simulator:
         yield OmiliaDemo(simulator)

@@ -109,6 +109,7 @@ _PUSH = (
         choice="online",
         default=True,
     ),
+    Switch("probe-after", 16, "S", "an idle stream tries its oldest dropped batch every N s", value=600),
     Switch("online-by-push", 16, "I", "back online: a live push succeeds, nothing else", choice="online"),
     Switch("window-by-age", 17, "I", "records up to 24 h old come back", choice="window", default=True),
     Switch("window-by-outage", 17, "I", "after more than 24 h of outage nothing does", choice="window"),

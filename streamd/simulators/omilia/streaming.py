@@ -132,7 +132,8 @@ class Streaming:
             return clock.real(self._due - clock.now())
         if self.queue or self.in_flight or not self._service.faults.has("online-probed"):
             return math.inf
-        return clock.real(self._tried_at + _AFTER - clock.now())
+        every = self._service.faults.number("probe-after", _AFTER)
+        return clock.real(self._tried_at + every - clock.now())
 
     async def _reconcile(self, pusher: Pusher) -> None:
         """Bring back what was dropped and is young enough, until it is done or a push fails."""
