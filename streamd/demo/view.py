@@ -40,8 +40,9 @@ def live(status: Mapping[str, Any], reader: Reader, news: str, seconds_left: flo
         for place, topic in enumerate(topics):
             about = (first, last) if place == 0 else (("", "", ""), ("", ""))
             table.add_row(*about[0], topic, str(reader.records[topic]), *about[1])
-    for topic in sorted(topic for topic in reader.records if ".streamd." in topic):
-        table.add_row("", "", "", topic, str(reader.records[topic]), "", "")
+    for topic in sorted(reader.records):  # copied in one go: the reader's thread adds topics meanwhile
+        if ".streamd." in topic:
+            table.add_row("", "", "", topic, str(reader.records[topic]), "", "")
     return Group(table, Text(f"{news}   {max(0, seconds_left):.0f} s left", "dim"))
 
 
@@ -64,8 +65,8 @@ def show_events(console: Console, reader: Reader) -> None:
             console.print(Panel(body, title=kind) if console.is_terminal else f"\n{kind}\n{body}")
 
 
-def show_summary(console: Console, reader: Reader, verdict: Verdict, log: str) -> None:
-    """Print what was counted by reading the topics."""
+def show_summary(console: Console, reader: Reader, verdict: Verdict, log: str | None) -> None:
+    """Print what was counted by reading the topics; `log`: the daemon's, where something is wrong."""
     table = Table("counted on the Kafka side", "", title="summary")
     for topic, records in sorted(reader.records.items()):
         table.add_row(topic, f"{records} records")
@@ -80,7 +81,9 @@ def show_summary(console: Console, reader: Reader, verdict: Verdict, log: str) -
     table.add_row("records that came twice, with the same id", str(reader.duplicates))
     table.add_row("gaps declared", str(len(reader.gaps)))
     console.print(table)
-    if verdict.holds and not reader.missing_numbers():
+    if reader.failure is not None:
+        console.print(f"Kafka could not be read: {reader.failure}", style="red")
+    if log is None:
         console.print("Every event that the simulators sent is on Kafka or in a declared gap.", style="green")
     else:
         console.print(f"That is not what was promised. The daemon's log is in {log}", style="red")
