@@ -208,7 +208,7 @@ class DialogEnded(Dialog):
 class Other(Record):
     """A record of any other type: all that is not common stands in `extra`, as it came."""
 
-    own: ClassVar[frozenset[str]] = Record.own | {"dialog_id"}
+    own: ClassVar[frozenset[str]] = Record.own - {"dialog_id"}
 
     dialog_id: str | None = None
 

@@ -130,8 +130,6 @@ class Normaliser:
             record["time"] = at
         data = READER.read(Other, record)
         data.conversation_id = data.group
-        dialog = record.get("dialog_id")
-        data.dialog_id = dialog if isinstance(dialog, str) else None
         return data
 
 

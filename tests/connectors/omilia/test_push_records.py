@@ -268,7 +268,7 @@ def test_of_voice_biometrics_nothing_leaves_but_where_it_belongs_unless_it_is_al
         "biokeys": [{"key": "a", "value": "b"}],
     }
     told = data(record, OmiliaPrivacy())
-    assert (told["dialog_id"], told["extra"]) == ("d", {"dialog_id": "d", "origin": MASK, "biokeys": MASK})
+    assert (told["dialog_id"], told["extra"]) == ("d", {"origin": MASK, "biokeys": MASK})
     assert data(record, OmiliaPrivacy(biometrics=True))["extra"]["origin"] == "+44"
 
 
