@@ -26,7 +26,7 @@ TABLE = {
     "username": '"u"',
     "password": '"a password"',
     "auth_id": '"omilia-acme"',
-    "auth_secret": '"a push secret"',
+    "auth_secret": '"a push secret, quite long"',
 }
 EXTERNAL = {
     "token_issuer": '"external"',
@@ -72,7 +72,8 @@ def mistakes(tmp_path: Path, **changes: str | None) -> dict[str, str]:
         ({"auth_id": '""'}, "auth_id", "Omilia's rule"),
         ({"auth_id": '" x"'}, "auth_id", "streamd's rule"),
         ({"auth_secret": '"é"'}, "auth_secret", "printable ASCII"),
-        ({"previous_auth_secret": '"a push secret"'}, "previous_auth_secret", "the same"),
+        ({"auth_secret": '"nineteen characters"'}, "auth_secret", "at least 20"),
+        ({"previous_auth_secret": '"a push secret, quite long"'}, "previous_auth_secret", "the same"),
         ({"auth_scope": f'"{"s" * 101}"'}, "auth_scope", "100"),
         ({"auth_scope": '"a  b"'}, "auth_scope", "RFC 6749"),
         (
@@ -120,7 +121,7 @@ def test_every_mistake_is_told_at_once_and_no_secret_with_it(tmp_path: Path) -> 
 def test_an_audit_of_either_spelling_and_an_external_issuer_are_taken(tmp_path: Path) -> None:
     for name in ("audit", "audit_events"):
         assert read(tmp_path, data_types=f'["{name}"]').data_types == [name]
-    assert read(tmp_path, **EXTERNAL).external
+    assert read(tmp_path, **EXTERNAL, auth_secret='"short"').external  # its provider's rule holds
     unknown = {"data_types": '["dialog_dream"]', "allow_unknown_data_type": "true"}
     assert read(tmp_path, **unknown).data_types == ["dialog_dream"]
 
@@ -148,7 +149,7 @@ def test_a_fingerprint_changes_with_every_setting_and_its_name_is_read_back(tmp_
 
     prints = [
         fingerprint(),
-        fingerprint(auth_secret='"another"'),
+        fingerprint(auth_secret='"another push secret, long"'),
         fingerprint(auth_id='"another"'),
         fingerprint(auth_scope='"another"'),
         fingerprint(custom_headers="{ x-a = 'b' }"),
