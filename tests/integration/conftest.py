@@ -32,10 +32,14 @@ class Site:
             self.kafka.create_topic(f"{self.prefix}.{topic}", 6)
 
     def daemon(
-        self, connectors: str, more: str = "", bootstrap_servers: list[str] | None = None
+        self,
+        connectors: str,
+        more: str = "",
+        bootstrap_servers: list[str] | None = None,
+        kind: type[DaemonProcess] = DaemonProcess,
     ) -> DaemonProcess:
         servers = bootstrap_servers or self.kafka.bootstrap_servers
-        daemon = DaemonProcess(self._directory, connectors, servers, self.prefix, more)
+        daemon = kind(self._directory, connectors, servers, self.prefix, more)
         self._daemons.append(daemon)
         return daemon
 

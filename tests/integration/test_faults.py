@@ -1,6 +1,6 @@
 """Every fault of the Avaya simulator, in one daemon: each ends in recovery or in its documented refusal.
 
-Half of the faults play at the same time, each against a connector and a simulator of its own; that none
+A third of the faults plays at the same time, each against a connector and a simulator of its own; that none
 of them touches another's data is judged on the way. tests/connectors/avaya/test_trouble.py looks into how.
 """
 
@@ -25,7 +25,7 @@ from tests.kafka.reader import Record, consume_all
 
 RATE = 12.0
 SECONDS = 60.0
-GROUPS = 2  # all together are more than two processors can play and keep the deadlines
+GROUPS = 3  # all together are more than two processors can play and keep the deadlines
 Topics = Mapping[str, Sequence[Record]]
 
 

@@ -13,7 +13,7 @@ import trio
 
 from streamd.simulators.huawei_aicc import HuaweiOptions, identify, open_huawei_simulator
 from tests import judge
-from tests.daemon import DaemonProcess
+from tests.warm import WarmDaemon
 
 CALLS, KILLS, SCALE = 5000, 30, 600.0
 ROWS = {"huawei_aicc.cdrs": "call", "huawei_aicc.recordings": "record"}
@@ -73,10 +73,10 @@ async def test_a_day_of_faults_and_kills_ends_with_each_row_once(
             retry_min_seconds="0.05",
             retry_max_seconds="0.5",
         )
-        daemon = DaemonProcess(tmp_path, simulator.ingress_table() + table, kafka.bootstrap_servers, prefix)
+        daemon = WarmDaemon(tmp_path, simulator.ingress_table() + table, kafka.bootstrap_servers, prefix)
         faults = itertools.cycle(FAULTS)
         try:
-            with trio.fail_after(150):
+            with trio.fail_after(400):
                 for _ in range(KILLS):
                     daemon.start()
                     simulator.set_faults(*ALWAYS, *next(faults))

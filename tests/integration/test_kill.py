@@ -10,6 +10,7 @@ import trio
 
 from streamd.simulators.avaya import AvayaOptions, open_avaya_simulator
 from tests import judge
+from tests.warm import WarmDaemon
 
 KILLS = 50
 PRODUCERS = ("Agent_itd_1.0.0", "Queue_itd_1.0.0")
@@ -19,7 +20,7 @@ QUICK = "ping_interval_seconds = 0.5\nsnapshot_settle_seconds = 0.5\n"
 
 async def _connected_again(avaya: Any, before: int) -> None:
     """Wait until the simulator has confirmed a new socket for each producer."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while len({entry.producer for entry in avaya.log[before:]}) < len(PRODUCERS):
             await trio.sleep(0.02)
 
@@ -28,7 +29,7 @@ async def test_fifty_kills_under_load_lose_nothing_that_no_gap_declares(site: An
     dice = random.Random(20261127)
     away = 0.0
     async with open_avaya_simulator(AvayaOptions(keys=30, rate=600, producers=PRODUCERS)) as avaya:
-        daemon = site.daemon(avaya.connector_table() + QUICK)
+        daemon = site.daemon(avaya.connector_table() + QUICK, kind=WarmDaemon)
         daemon.start()
         await daemon.until("live")
         for _ in range(KILLS):

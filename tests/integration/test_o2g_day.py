@@ -16,6 +16,7 @@ import trio
 from streamd.simulators.o2g import O2gOptions, O2gSimulator, digest, open_o2g_simulator
 from tests import judge
 from tests.daemon import DaemonProcess
+from tests.warm import WarmDaemon
 
 CALLS = 2000
 RATE = 900.0
@@ -142,13 +143,13 @@ async def test_a_day_of_faults_ends_with_the_switchboards_truth(
         table = simulator.connector_table(
             retry_min_seconds="0.1", retry_max_seconds="1.0", snapshot_limit_seconds="5.0"
         )
-        daemon = DaemonProcess(tmp_path, table, kafka.bootstrap_servers, prefix)
+        daemon = WarmDaemon(tmp_path, table, kafka.bootstrap_servers, prefix)
         try:
             simulator.set_faults("session-seconds=3")
             daemon.start()
             await daemon.until("live")
             day = Day(simulator, daemon)
-            with trio.fail_after(240):
+            with trio.fail_after(400):
                 for fault in itertools.cycle(dice.sample(FAULTS, len(FAULTS))):
                     if simulator.calls_started >= CALLS and day.faults.keys() == set(FAULTS):
                         break

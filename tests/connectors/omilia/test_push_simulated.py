@@ -129,7 +129,7 @@ async def test_a_subscription_that_vanished_is_a_pending_gap_that_covers_what_wa
 
 
 async def test_a_silent_stop_is_a_gap_where_a_longest_silence_is_declared(tmp_path: Path) -> None:
-    async with open_system(tmp_path, max_silence_seconds="0.5") as (simulator, pushed):
+    async with open_system(tmp_path, max_silence_seconds="1.5") as (simulator, pushed):
         simulator.call()
         with trio.fail_after(5):
             await simulator.settle()

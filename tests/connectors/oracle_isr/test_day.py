@@ -96,7 +96,7 @@ async def test_a_day_of_faults_ends_with_every_recording_once_and_none_invented(
                 daemon.start()
                 await a_day(simulator, daemon, dice)
                 await daemon.until("live")
-                with trio.fail_after(120):
+                with trio.fail_after(300):
                     await simulator.settle()
                     await caught_up(simulator, daemon)
                 await daemon.drained()
