@@ -63,7 +63,11 @@ class Continuous:
 
 
 class Walked:
-    """What a session proves whose windows the vendor keeps: its watermark, by the vendor's clock."""
+    """What a session proves whose windows the vendor keeps: its watermark, by the vendor's clock.
+
+    What a vendor that is ahead of us has proven of our future is left for then: told now it would be a clock
+    of ours that went back, at the next start, and completeness of what nobody has lived.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -90,7 +94,7 @@ class Walked:
 
     def prove(self, proven: datetime | None) -> Proof:
         """Say how far the walk has come."""
-        if not self._walking:
-            return Proof(None, self._watermark)
-        self._watermark = proven or self._watermark
-        return Proof(self._watermark, self._watermark)
+        if self._walking:
+            self._watermark = proven or self._watermark
+        through = None if self._watermark is None else min(self._watermark, self._clock.now())
+        return Proof(through if self._walking else None, through)

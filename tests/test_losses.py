@@ -204,6 +204,25 @@ async def test_a_walk_proves_no_more_than_the_watermark_of_before_until_it_has_a
     assert walked.prove(at(-20)) == (None, at(-30))
 
 
+async def test_a_vendor_that_is_ahead_of_us_proves_nothing_of_our_future(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    walk = Walk(at(3600))
+    walk.watermark = at(7200)
+    for again in (False, True):
+        spool = rig.spool()
+        work = runtime(spool, record, rig.clock, Script(walk.act(), stateful=False), losses="refetched")
+        async with running(spool, work):
+            await eventually(lambda work=work: work.status.state == "live")
+            complete = await through(spool, mock_clock)
+            assert complete is not None
+            assert complete <= rig.clock.now()
+            if again:
+                mock_clock.jump(9000)
+                assert await through(spool, mock_clock) == at(7200)
+    assert record.times("clock_behind") == 0
+
+
 # -- pending
 
 

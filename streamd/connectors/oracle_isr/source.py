@@ -102,7 +102,7 @@ class RecordingSession:
         herald = Herald(link)
         await self._poll(herald)
         await self.walk.try_out(self._server_now())
-        link.prove_with(self._proof)
+        link.prove_with(self._watermark)
         await link.connected(cursor.watermark)
         with lone_error():
             async with trio.open_nursery() as nursery:
@@ -112,10 +112,9 @@ class RecordingSession:
                 while True:
                     await self._poll(herald)
 
-    def _proof(self) -> datetime | None:
-        """Give the watermark; what a recorder ahead of us has proven of our future is left for then."""
+    def _watermark(self) -> datetime | None:
         cursor = self._register.cursor
-        return None if cursor is None else min(cursor.watermark, self._ctx.clock.now())
+        return None if cursor is None else cursor.watermark
 
     async def _begin(self) -> Cursor:
         """Give where the walk goes on; at the first start it is `start_from`, else now."""
