@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import streamd.cli
-from streamd import __version__, telemetry
-from streamd.errors import ConfigError
+from streamd import __version__, signals
 
 OK, FAILED, USAGE, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 78, 130
 
@@ -22,6 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The log is silent, for a command says itself what went wrong, until it configures the log otherwise.
     """
+    if argv is None and sys.argv[1:2] == ["run"]:
+        signals.hold()  # the imports alone take a second
+    from streamd import telemetry
+    from streamd.errors import ConfigError
+
     parser, owners = _parser()
     args = parser.parse_args(argv)
     if args.command is None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from streamd import signals
 from streamd.admin.endpoint import serve_admin
 from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
@@ -140,10 +141,11 @@ class Daemon:
     async def _obey_signals(
         self, core: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(*signals.OBEYED) as received:
+            signals.release()
             task_status.started()
             async with trio.open_nursery() as reloads:
-                async for number in signals:
+                async for number in received:
                     if number == signal.SIGHUP:
                         reloads.start_soon(self.reload)
                     elif self.stopping.is_set():

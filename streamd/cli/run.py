@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 
 import structlog
@@ -33,7 +32,6 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until drained: 0; 1 when something fatal ended it. Raises ConfigError with every mistake."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens for it: it would end the process
     path = args.config or default_path()
     loaded = load(path)
     notifier = Notifier()

@@ -50,6 +50,16 @@ class Run:
         self._until(is_there, f"{event} in the log")
         return found[-1]
 
+    def holds(self, number: signal.Signals) -> None:
+        """Wait until it lets a signal wait (`SigBlk` of proc(5)), which it does before anything else."""
+
+        def is_held() -> bool:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+            [held] = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+            return bool(int(held, 16) >> (number - 1) & 1)
+
+        self._until(is_held, f"holding of {number.name}")
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -70,14 +80,21 @@ class Run:
 
 
 @contextmanager
-def running(config: Path, directory: Path) -> Iterator[Run]:
-    """Run the daemon until it says `started`, and kill it at the end where it has not ended."""
+def starting(config: Path, directory: Path) -> Iterator[Run]:
+    """Run the daemon, and kill it at the end where it has not ended."""
     run = Run(config, directory)
     try:
-        run.said("started")
         yield run
     finally:
         run.kill()
+
+
+@contextmanager
+def running(config: Path, directory: Path) -> Iterator[Run]:
+    """Run the daemon from when it says `started`, and kill it at the end where it has not ended."""
+    with starting(config, directory) as run:
+        run.said("started")
+        yield run
 
 
 def streamd(what: str, config: Path, *more: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import Run, running, streamd
+from tests.cli.process import Run, running, starting, streamd
 
 AVAYA = """
 [connectors.{name}]
@@ -49,6 +49,19 @@ def test_sigterm_drains_and_exits_0(write: Write, tmp_path: Path) -> None:
         run.signal(signal.SIGTERM)
         assert run.ended() == 0
         assert [line["event"] for line in run.log][-2:] == ["draining", "stopped"]
+        assert run.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_before_the_daemon_can_obey_waits_until_it_can(
+    number: signal.Signals, write: Write, tmp_path: Path
+) -> None:
+    with starting(write("emea"), tmp_path) as run:
+        run.holds(number)
+        run.signal(signal.SIGHUP)
+        run.signal(number)
+        assert run.ended() == 0
+        assert [line["event"] for line in run.log][-1] == "stopped"
         assert run.stderr == ""
 
 
