@@ -94,6 +94,7 @@ async def open_browser(profile: Path) -> AsyncIterator[Page]:
     finally:
         browser.kill()
         browser.wait()
+        shutil.rmtree((profile / "SingletonSocket").resolve().parent)  # in /tmp, for its path must be short
 
 
 def _start(profile: Path) -> subprocess.Popen[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -53,7 +55,11 @@ class Topics:
 
 @contextmanager
 def open_kafka() -> Iterator[tuple[KafkaCluster, str]]:
-    """Yield a Kafka and what it is; raises Unavailable where none can be had."""
+    """Yield a Kafka and what it is; raises Unavailable where none can be had.
+
+    From then on SIGTERM, as of `timeout`, unwinds this process: its log would stay in memory.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     choice = choose()
     if choice.named:
         yield KafkaCluster(choice.named), f"the Kafka of {NAMED}"
