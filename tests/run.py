@@ -11,12 +11,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from importlib import metadata
 from pathlib import Path
 
+# Spools, brokers and their logs of three workers at a time: some 300 MB, and what failed stays.
+LEAST_FREE_BYTES = 1_000_000_000
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = (["ruff", "format", "--check", "."], ["ruff", "check", "."])
 # Three files at a time on two processors, for most tests wait: for a broker, a timeout, a daemon. In the
@@ -27,6 +31,11 @@ TESTS = ["pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
 def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - for whoever starts it with an older one
         print(f"streamd needs Python 3.11 or newer, this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    scratch = tempfile.gettempdir()
+    free = shutil.disk_usage(scratch).free
+    if free < LEAST_FREE_BYTES:
+        print(f"the tests need 1 GB of disk, {scratch} has {free / 1e9:.1f} GB free", file=sys.stderr)
         return 1
     python = sys.executable if _has_test_extra() else str(_own_environment())
     for check in CHECKS:
