@@ -109,7 +109,7 @@ class OmiliaConfig(ConnectorConfig, frozen=True, kw_only=True):
     """How long a token of the internal issuer is good. Whether Omilia caches tokens is not documented."""
     token_issuer: Literal["internal", "external"] = "internal"  # noqa: S105 - no password
     token_url: str | None = None
-    """External: where Omilia gets its tokens."""
+    """External: where Omilia gets its tokens. None: where the issuer's own metadata say."""
     jwks_url: str | None = None
     issuer: str | None = None
     audience: str | None = None
@@ -146,6 +146,9 @@ def check(config: OmiliaConfig, path: str) -> Sequence[Problem]:
         url = getattr(config, key)
         if url is not None:
             found += check_base_url(url, f"{path}.{key}", config.insecure)
+    if config.external and config.issuer and config.token_url is None:
+        problems = check_base_url(config.issuer, f"{path}.issuer", config.insecure)
+        found += [Problem(each.path, f"{each.message}; or set token_url") for each in problems]
     return found
 
 
@@ -267,7 +270,7 @@ def _issuer_problems(config: OmiliaConfig) -> Iterator[tuple[str, str]]:
     external = config.external
     for key in ("token_url", "jwks_url", "issuer", "audience"):
         value = getattr(config, key)
-        if external and not value:
+        if external and not value and key != "token_url":
             yield key, 'is missing: token_issuer "external" needs it'
         if not external and value is not None:
             yield key, 'has no use: token_issuer is "internal"'

@@ -116,10 +116,13 @@ def own_paths(config: OmiliaConfig, url: Callable[[str], str]) -> str:
     return url(prefix(config))
 
 
-def deliveries(config: OmiliaConfig, url: Callable[[str], str]) -> dict[str, Delivery]:
-    """Give what is to be subscribed to, by data type."""
-    endpoint = config.token_url if config.external else url(token_path(config))
-    assert endpoint is not None, "the configuration was checked"
+def token_url(config: OmiliaConfig, url: Callable[[str], str]) -> str | None:
+    """Give where Omilia gets its tokens; None: the external issuer is to be asked (discovery.py)."""
+    return config.token_url if config.external else url(token_path(config))
+
+
+def deliveries(config: OmiliaConfig, url: Callable[[str], str], endpoint: str) -> dict[str, Delivery]:
+    """Give what is to be subscribed to, by data type; `endpoint` issues the tokens."""
     return {
         each: Delivery(
             data_type=each,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
@@ -13,7 +13,15 @@ from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.bearer import Gate, Judge
 from streamd.connectors.omilia.callback import Callback
 from streamd.connectors.omilia.config import OmiliaConfig
-from streamd.connectors.omilia.delivery import callback_path, deliveries, own_paths, token_path
+from streamd.connectors.omilia.delivery import (
+    Delivery,
+    callback_path,
+    deliveries,
+    own_paths,
+    token_path,
+    token_url,
+)
+from streamd.connectors.omilia.discovery import Discovery
 from streamd.connectors.omilia.evidence import Evidence
 from streamd.connectors.omilia.holes import Holes
 from streamd.connectors.omilia.jwks import Jwks
@@ -23,7 +31,7 @@ from streamd.connectors.omilia.signing import Signer
 from streamd.connectors.omilia.subscriptions import Subscriptions
 from streamd.connectors.omilia.token_endpoint import TokenEndpoint
 from streamd.nurseries import lone_error
-from streamd.transport.http import open_http
+from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
 
 _GOODBYE_SECONDS = 2.0
@@ -50,7 +58,12 @@ async def open_sessions(ctx: Context[OmiliaConfig]) -> AsyncIterator[Sequence[Se
                     callback_path(config, each), callback.handle, admit=callback.admit, failed=callback.failed
                 )
             )
-        subscriptions = Subscriptions(ctx, exports, deliveries(config, url), own_paths(config, url))
+        ask_token_url = await _open_token_url(ctx, stack)
+
+        async def describe() -> Mapping[str, Delivery]:
+            return deliveries(config, url, await ask_token_url())
+
+        subscriptions = Subscriptions(ctx, exports, describe, own_paths(config, url))
         holes = Holes(ctx, exports, records, arrivals)
         with lone_error():
             async with ctx.serve_backfill(holes.backfill), trio.open_nursery() as nursery:
@@ -73,12 +86,31 @@ async def _open_judge(ctx: Context[OmiliaConfig], arrivals: Arrivals, stack: Asy
     config = ctx.config
     if config.external:
         assert config.jwks_url is not None, "the configuration was checked"
-        tls = client_context(config.ca_file, config.certificate_file, config.key_file)
-        http = open_http(config.jwks_url, tls=tls, proxy=config.proxy, timeout=config.request_timeout_seconds)
-        return Jwks(ctx, await stack.enter_async_context(http))
+        return Jwks(ctx, await _open_http(config, config.jwks_url, stack))
     signer = Signer(ctx)
     endpoint = TokenEndpoint(ctx, signer, arrivals.failed_for_all)
     await stack.enter_async_context(
         ctx.ingress.claim(token_path(config), endpoint.handle, failed=endpoint.failed)
     )
     return signer
+
+
+async def _open_token_url(ctx: Context[OmiliaConfig], stack: AsyncExitStack) -> Callable[[], Awaitable[str]]:
+    """Give what tells where Omilia is to get its tokens: the issuer itself, where nobody else says so."""
+    config = ctx.config
+    known = token_url(config, ctx.ingress.url)
+    if known is None:
+        assert config.issuer is not None, "the configuration was checked"
+        http = await _open_http(config, config.issuer, stack)
+        return Discovery(http, config.issuer, bool(config.insecure)).token_url
+
+    async def tell() -> str:
+        return known
+
+    return tell
+
+
+async def _open_http(config: OmiliaConfig, url: str, stack: AsyncExitStack) -> Http:
+    tls = client_context(config.ca_file, config.certificate_file, config.key_file)
+    http = open_http(url, tls=tls, proxy=config.proxy, timeout=config.request_timeout_seconds)
+    return await stack.enter_async_context(http)

@@ -6,7 +6,7 @@ time for the group, each beginning with a list, so that what a lost answer has l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -49,19 +49,24 @@ class Subscriptions:
     """The subscriptions of one connector. Every call raises Transient (later) or Rejected (slowly)."""
 
     def __init__(
-        self, ctx: Context[OmiliaConfig], exports: Exports, deliveries: Mapping[str, Delivery], own_paths: str
+        self,
+        ctx: Context[OmiliaConfig],
+        exports: Exports,
+        describe: Callable[[], Awaitable[Mapping[str, Delivery]]],
+        own_paths: str,
     ) -> None:
-        """`deliveries` by data type; what delivers below `own_paths` is ours."""
+        """`describe` gives what is wanted by data type, or raises. Ours is what delivers below `own_paths`."""
         self._ctx = ctx
         self._exports = exports
-        self._deliveries = deliveries
+        self._describe = describe
+        self._deliveries: Mapping[str, Delivery] = {}
         self._own_paths = own_paths
         self._own = Ledger(ctx, "subscription/", Own)
         self._one_at_a_time = trio.Lock()
         self._seen: tuple[float, Sequence[Listed]] | None = None
         self._conflict_since: dict[str, float] = {}
         self._seen_wrong: set[str] = set()
-        self._shown = {kind: SubscriptionStatus(kind, "unknown") for kind in deliveries}
+        self._shown = {kind: SubscriptionStatus(kind, "unknown") for kind in ctx.config.data_types}
 
     async def ensure(self, data_type: str) -> Subscribed:
         """Make the subscription of one type as configured, whatever is there."""
@@ -89,7 +94,7 @@ class Subscriptions:
             return
         async with self._one_at_a_time:
             try:
-                for decision in self._decisions(await self._exports.subscriptions()):
+                for decision in await self._decisions(await self._exports.subscriptions()):
                     if decision.step == "keep" and decision.found is not None:
                         await self._exports.unsubscribe(decision.found.id)
             except StreamdError as error:
@@ -102,7 +107,7 @@ class Subscriptions:
         now = self._ctx.clock.monotonic()
         if self._seen is None or now - self._seen[0] > SHARED_SECONDS:
             self._seen = (now, await self._exports.subscriptions())
-        decisions = self._decisions(self._seen[1])
+        decisions = await self._decisions(self._seen[1])
         for each in decisions:
             self._report(each)
             if each.step != "keep":
@@ -111,7 +116,8 @@ class Subscriptions:
                 await self._remove(each)
         return next(each for each in decisions if each.data_type == data_type)
 
-    def _decisions(self, listed: Sequence[Listed]) -> list[Decision]:
+    async def _decisions(self, listed: Sequence[Listed]) -> list[Decision]:
+        self._deliveries = self._deliveries or await self._describe()
         return decide(
             self._deliveries,
             listed,

@@ -111,9 +111,13 @@ def _as_sent(event: Mapping[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_pushed(
-    directory: Path, simulator: OmiliaSimulator, data_types: Sequence[str] = DIALOGS, **more: str
+    directory: Path,
+    simulator: OmiliaSimulator,
+    data_types: Sequence[str] = DIALOGS,
+    state: str = "live",
+    **more: str,
 ) -> AsyncIterator[Pushed]:
-    """Run the connector against a simulator until the block is left; `more` are keys and TOML values."""
+    """Run the connector, once in `state`, until the block is left; `more` are keys and TOML values."""
     file = directory / "streamd.toml"
     tables = simulator.ingress_table() + simulator.connector_table(NAME, data_types, **{**QUICK, **more})
     file.write_text(f"[kafka]\nbootstrap_servers = ['127.0.0.1:1']\n{tables}")
@@ -140,7 +144,7 @@ async def open_pushed(
                 pushed = Pushed(spool, store, runtime, tally)
                 pushed.listener, pushed.http = listener, http
                 pushed.url = f"http://127.0.0.1:{simulator.ingress_port}/omilia/acme_prod/"
-                await pushed.until_state("live")
+                await pushed.until_state(state)
                 yield pushed
             nursery.cancel_scope.cancel()
     finally:

@@ -14,6 +14,7 @@ from streamd.connectors.omilia.delivery import (
     ingress_paths,
     own_paths,
     parse_schema_name,
+    token_url,
 )
 from streamd.errors import ConfigError
 
@@ -98,6 +99,7 @@ def mistakes(tmp_path: Path, **changes: str | None) -> dict[str, str]:
         ({"personal_access_token": '"p"'}, "personal_access_token", "alone"),
         ({"jwks_url": '"https://id/k"'}, "jwks_url", "internal"),
         ({**EXTERNAL, "issuer": None}, "issuer", "is missing"),
+        ({**EXTERNAL, "issuer": '"acme"', "token_url": None}, "issuer", "or set token_url"),
         ({**EXTERNAL, "previous_auth_secret": '"old"'}, "previous_auth_secret", "external"),
         ({"exports_url": '"http://eu1-a.ocp.ai"'}, "exports_url", "loopback"),
         ({"token_seconds": "10"}, "token_seconds", "60"),
@@ -121,6 +123,8 @@ def test_every_mistake_is_told_at_once_and_no_secret_with_it(tmp_path: Path) -> 
 def test_an_audit_of_either_spelling_and_an_external_issuer_are_taken(tmp_path: Path) -> None:
     for name in ("audit", "audit_events"):
         assert read(tmp_path, data_types=f'["{name}"]').data_types == [name]
+    named = ("token_issuer", "jwks_url", "issuer", "audience")  # all that INTERFACE.md asks for
+    assert read(tmp_path, **{key: EXTERNAL[key] for key in named}).external
     assert read(tmp_path, **EXTERNAL, auth_secret='"short"').external  # its provider's rule holds
     unknown = {"data_types": '["dialog_dream"]', "allow_unknown_data_type": "true"}
     assert read(tmp_path, **unknown).data_types == ["dialog_dream"]
@@ -134,10 +138,15 @@ def test_each_data_type_has_a_path_and_each_connector_one_token_endpoint(tmp_pat
 
 
 def test_a_fingerprint_changes_with_every_setting_and_its_name_is_read_back(tmp_path: Path) -> None:
+    def url(path: str) -> str:
+        return f"https://in.example.net{path}"
+
     def fingerprint(**changes: str) -> str:
         config = read(tmp_path, **changes)
-        found = deliveries(config, lambda path: f"https://in.example.net{path}")["dialog_start"]
-        assert found.path.startswith(own_paths(config, lambda path: f"https://in.example.net{path}"))
+        endpoint = token_url(config, url)
+        assert endpoint is not None
+        found = deliveries(config, url, endpoint)["dialog_start"]
+        assert found.path.startswith(own_paths(config, url))
         parsed = parse_schema_name(found.schema_name(7))
         assert parsed is not None
         assert (parsed.data_type, parsed.generation, parsed.fingerprint) == (

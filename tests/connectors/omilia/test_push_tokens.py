@@ -254,11 +254,17 @@ class Provider:
         self.asked = 0
         self.down = False
         self.url = ""
+        self.metadata: dict[str, dict[str, str]] = {}
+        self.looked_for: list[str] = []
 
     async def respond(self, request: Request) -> Response:
-        self.asked += 1
         if self.down:
             return Response(500)
+        if request.path != "/jwks":
+            self.looked_for.append(request.path)
+            found = self.metadata.get(request.path)
+            return Response(200 if found else 404, {}, json.dumps(found).encode())
+        self.asked += 1
         rsa_jwk = jwt.algorithms.RSAAlgorithm
         listed = [
             {**rsa_jwk.to_jwk(key.public_key(), as_dict=True), "kid": name, "use": "sig", "alg": "RS256"}
@@ -350,3 +356,42 @@ async def test_an_external_token_needs_the_configured_scope(system: Any, provide
         assert await status_of(pushed, provider.token()) == 401
         assert await status_of(pushed, provider.token(scope="a omilia.push")) == 200
         assert await status_of(pushed, provider.token(scp=["omilia.push"])) == 200
+
+
+OPENID, OAUTH = "/realm/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/realm"
+
+
+@pytest.mark.parametrize("place", [OPENID, OAUTH])
+async def test_an_external_issuer_is_asked_where_it_issues_tokens(
+    tmp_path: Path, provider: Provider, place: str
+) -> None:
+    issuer = provider.url.replace("/jwks", "/realm")
+    provider.metadata[place] = {"issuer": issuer, "token_endpoint": f"{issuer}/token"}
+    keys = {**external(provider, issuer=f'"{issuer}"')}
+    del keys["token_url"]
+    async with open_system(tmp_path, data_types=[START], **keys) as (simulator, pushed):
+        assert [each.delivery.token_path for each in simulator.subscriptions] == [f"{issuer}/token"]
+        assert await status_of(pushed, provider.token(iss=issuer)) == 200
+        assert len(provider.looked_for) == [OPENID, OAUTH].index(place) + 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "state", "words"),
+    [
+        ({}, "refused", "token_url is needed"),
+        ({"issuer": "http://127.0.0.1:1", "token_endpoint": "https://id/t"}, "refused", "another one"),
+        ({"issuer": "ISSUER", "token_endpoint": "http://id.example.net/t"}, "refused", "no URL with TLS"),
+        ({"issuer": "ISSUER"}, "lost", "cannot be read"),
+    ],
+)
+async def test_an_issuer_that_does_not_say_where_it_issues_tokens_is_told(
+    tmp_path: Path, provider: Provider, metadata: dict[str, str], state: str, words: str
+) -> None:
+    issuer = provider.url.removesuffix("/jwks")
+    told = {key: issuer if value == "ISSUER" else value for key, value in metadata.items()}
+    provider.metadata["/.well-known/openid-configuration"] = told
+    keys = {**external(provider, issuer=f'"{issuer}"'), "state": state}
+    del keys["token_url"]
+    async with open_system(tmp_path, data_types=[START], **keys) as (simulator, pushed):
+        assert not simulator.subscriptions
+        assert words in pushed.reason
