@@ -55,7 +55,7 @@ class Subscriptions:
         describe: Callable[[], Awaitable[Mapping[str, Delivery]]],
         own_paths: str,
     ) -> None:
-        """`describe` gives what is wanted by data type, or raises. Ours is what delivers below `own_paths`."""
+        """`describe` gives what is wanted by type, or raises; ours is what delivers below `own_paths`."""
         self._ctx = ctx
         self._exports = exports
         self._describe = describe
