@@ -90,13 +90,14 @@ class Next(Enum):
 
 
 def judge_subscription(subscription: Subscription | None) -> Next:
-    """Judge what GET said; None: it is not there. A status that nobody knows is waited out like PENDING."""
+    """Judge what GET said; None: it is not there. A status that nobody knows is waited out like PENDING;
+    where none is told, the websocket tells."""
     if subscription is None:
         return Next.CREATE
     status = subscription.status.upper()
     if status == "INACTIVE":
         return Next.RENEW
-    return Next.CONNECT if status == "ACTIVE" else Next.POLL
+    return Next.CONNECT if status in ("ACTIVE", "") else Next.POLL
 
 
 class Loss(Struct, frozen=True):

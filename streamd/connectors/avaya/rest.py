@@ -16,10 +16,11 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Token(Struct):
-    """What the token endpoint gives; every other field is optional. The refresh token is not used."""
+    """What the token endpoint gives. The refresh token is not used; the life is the documented one where
+    it is not told."""
 
     access_token: str
-    expires_in: float
+    expires_in: float = 900.0
     refresh_token: Any = None
 
 

@@ -72,6 +72,7 @@ def test_a_rest_answer_says_what_to_do(status: int, detail: str, answer: Verdict
         (Subscription("id", "active"), Next.CONNECT),
         (Subscription("id", "Inactive"), Next.RENEW),
         (Subscription("id", "SOMETHING_NEW"), Next.POLL),
+        (Subscription("id"), Next.CONNECT),
     ],
 )
 def test_a_subscriptions_status_says_what_it_needs(subscription: Subscription | None, next_: Next) -> None:

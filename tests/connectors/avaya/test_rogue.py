@@ -191,6 +191,21 @@ async def test_a_subscription_without_expires_in_is_renewed_like_its_token(bench
             assert running.state == "live"
 
 
+async def test_a_token_without_a_life_and_a_subscription_without_a_status_are_used(
+    bench: Any, quick: Any
+) -> None:
+    async with open_rogue(stream_one_row) as rogue:
+        rogue.rest = lambda method, path: (
+            (200, {}, {"access_token": "a-token-and-nothing-else"})
+            if path.endswith("/token")
+            else (201, {}, rogue.subscription(status=None))
+            if "/subscriptions" in path and method != "DELETE"
+            else None
+        )
+        async with bench(quick(rogue.base_url)) as running:
+            await running.until_state("live")
+
+
 async def test_an_endpoint_that_only_the_creation_names_is_remembered_over_a_restart(
     bench: Any, quick: Any
 ) -> None:
