@@ -72,7 +72,7 @@ class Callback:
             return None
         self._ctx.counters.count(f"pushes_{judgement}_token")
         if judgement == "expired":
-            self._arrivals.failed(self._data_type, "a push carried an expired token", push)
+            self._arrivals.failed(self._data_type, "a push carried a token that is good no longer", push)
         self._pushes.turn_away(push)
         return unauthorized(request)
 

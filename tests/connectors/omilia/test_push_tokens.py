@@ -222,6 +222,19 @@ async def test_an_expired_token_of_ours_is_a_gap_and_a_stranger_is_none(system: 
         await pushed.until(lambda: pushed.gaps())
 
 
+async def test_a_token_whose_key_was_lost_with_its_spool_is_a_gap(tmp_path: Path) -> None:
+    async with open_omilia_simulator() as simulator:
+        async with open_pushed(tmp_path, simulator, [START]) as pushed:
+            assert (await pushed.push(start("d0"))).status_code == 200
+            kept = pushed.token
+        (tmp_path / "another").mkdir()
+        async with open_pushed(tmp_path / "another", simulator, [START]) as pushed:
+            pushed.token = kept
+            assert (await pushed.push(start("d1"))).status_code == 401
+            await pushed.until(lambda: pushed.gaps())
+            assert pushed.gaps()[0]["cause"] == "push_failed"
+
+
 async def test_any_token_request_has_an_answer_of_the_rfc(
     system: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
