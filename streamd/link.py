@@ -18,6 +18,7 @@ from streamd.gaps import LINK
 from streamd.instant import STEP, Instant
 from streamd.life import Continuous, Walked
 from streamd.model import CONNECTORS, Event
+from streamd.redaction import redacted
 from streamd.spool.proofs import Proof
 from streamd.supervision import attempt
 from streamd.telling import tell
@@ -291,6 +292,7 @@ class SessionLink:
         """Show the new state, and append what a moment says; that may wait for room."""
         runtime, session = self._runtime, self._session
         now = runtime.clock.now()
+        reason = None if reason is None else redacted(reason)  # a vendor may send back what it was sent
         runtime.status.set(session.name, state, reason, now)
         events = []
         if action:

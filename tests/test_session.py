@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from streamd.connector import Link
 from streamd.errors import BadRecord, RateLimited, Rejected, Transient
+from streamd.redaction import redact
 from streamd.session import Backoff
 from streamd.telling import part_with_strangers
 from tests.scripted import (
+    CONNECTORS_TOPIC,
     Record,
     Script,
     at,
@@ -717,3 +719,14 @@ async def test_a_link_that_is_lost_in_the_moment_of_a_stop_stops_in_peace(
         await trio.testing.wait_all_tasks_blocked()
     assert moments(rig)[-1] == "stopped"
     assert record.counts["crashes"] == bugs
+
+
+async def test_a_secret_that_a_vendor_sends_back_stands_in_no_reason(rig: Rig, record: Record) -> None:
+    redact("a-token-that-came-back", passing=True)
+    script = Script(fails(Transient("refused a-token-that-came-back")))
+    spool = rig.spool()
+    async with running(spool, runtime(spool, record, rig.clock, script)):
+        await eventually(lambda: "lost" in moments(rig))
+    reasons = [each["data"]["reason"] for each in rig.events(CONNECTORS_TOPIC) if "reason" in each["data"]]
+    assert "refused ***" in reasons
+    assert not any("came-back" in (reason or "") for reason in reasons)

@@ -15,6 +15,7 @@ from streamd.connectors.o2g.config import O2gConfig, RtiConfig
 from streamd.connectors.o2g.protocol import Denied
 from streamd.connectors.o2g.selection import Selection, realtime_context, select
 from streamd.errors import Rejected, Transient
+from streamd.redaction import redacted
 from streamd.transport.http import Http
 
 
@@ -118,7 +119,7 @@ async def subscribe(config: O2gConfig, account: Account, selection: Selection) -
         raise Rejected("there is nobody to subscribe to")
     made = await account.subscribe(selection.selectors)
     # The message may name people, whom privacy rules may want hidden.
-    said = f": {made.message}" if made.message and not config.privacy.rules_set else ""
+    said = f": {redacted(made.message)}" if made.message and not config.privacy.rules_set else ""
     if made.status == "REFUSED":
         raise Rejected(f"subscription refused{said}")
     if made.status not in ("ACCEPTED", "PARTIAL") or not made.subscription_id:
