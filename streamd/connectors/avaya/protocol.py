@@ -11,6 +11,7 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from streamd.connectors.avaya.rest import Subscription
+from streamd.connectors.avaya.wire import snippet
 
 HEALTHY_SECONDS = 60.0  # a confirmed session of this length forgives what came before it
 LEAST_BACKOFF, MOST_BACKOFF = 1.0, 60.0
@@ -152,7 +153,7 @@ class Standing:
         self._server_errors += 1
         if status == SERVER_ERROR:
             return Loss(status, backoff=self._server_errors)
-        reason = "no authentication response" if status is None else f"unknown status {status[:60]!r}"
+        reason = "no authentication response" if status is None else f"unknown status {snippet(status)!r}"
         return Loss(reason, backoff=self._server_errors)
 
     def on_upgrade(self, status: int, retry_after: float | None) -> Loss:

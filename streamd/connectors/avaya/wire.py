@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from streamd.errors import BadRecord
+from streamd.redaction import redacted
 
 PayloadType = Literal["INITIALIZING", "LIVE"]
 EventAction = Literal["UPSERT", "DELETE"]
@@ -148,6 +149,11 @@ _IDENTITY = {
 _KNOWN = frozenset((*_IDENTITY.values(), "keys", "measures", "payloadType", "eventAction"))
 
 
+def snippet(text: str) -> str:
+    """Give the beginning of what the server said; cut last, for half a token is too much of it."""
+    return redacted(text)[:_SNIPPET]
+
+
 def _fields(part: bytes) -> Fields:
     # Raw is not checked for UTF-8 by msgspec: bad bytes would pass through into our own output.
     _checked("not UTF-8", bytes.decode, part)
@@ -164,7 +170,7 @@ def _control(fields: Fields) -> AuthenticationResponse:
     document, `AUTHENTICATION_RESPONSE` on the wire (P:disc)."""
     event = _text("event", fields["event"])
     if event.replace("_", "").lower() != _AUTHENTICATION_RESPONSE:
-        raise _Unreadable(f"unknown event {event[:_SNIPPET]!r}")
+        raise _Unreadable(f"unknown event {snippet(event)!r}")
     return AuthenticationResponse(_text("status", fields["status"]) if "status" in fields else "")
 
 
@@ -174,7 +180,7 @@ def _keys(fields: Fields) -> dict[str, str]:
         raise _Unreadable("no keys")
     keys, odd = _texts("keys", raw)
     if odd:
-        raise _Unreadable(f"key {next(iter(odd))[:_SNIPPET]!r} is no text")
+        raise _Unreadable(f"key {snippet(next(iter(odd)))!r} is no text")
     if not keys:
         raise _Unreadable("no keys")
     return keys
@@ -213,7 +219,7 @@ def _one_of(fields: Fields, name: str, allowed: frozenset[str]) -> str:
         raise _Unreadable(f"no {name}")
     value = _text(name, raw)
     if value not in allowed:
-        raise _Unreadable(f"unknown {name} {value[:_SNIPPET]!r}")
+        raise _Unreadable(f"unknown {name} {snippet(value)!r}")
     return value
 
 

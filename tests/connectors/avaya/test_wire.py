@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamd.connectors.avaya.protocol import Standing
 from streamd.connectors.avaya.wire import (
     AuthenticationResponse,
     MeasureMessage,
@@ -17,6 +18,7 @@ from streamd.connectors.avaya.wire import (
     decode,
 )
 from streamd.errors import BadRecord
+from streamd.redaction import redact
 
 USUAL = {
     "accountId": "ABCDEF",
@@ -121,6 +123,18 @@ def test_what_cannot_be_understood_is_a_bad_record_with_its_bytes(frame: Any, re
     assert isinstance(bad, BadRecord)
     assert bad.reason == reason
     assert bad.payload == sent
+
+
+@pytest.mark.parametrize("place", ["event", "payloadType", "eventAction"])
+def test_a_token_that_is_sent_back_stands_in_no_reason_not_even_its_beginning(place: str) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9." + "a" * 200
+    redact(token, passing=True)
+    bad = one(json.dumps({**({} if place == "event" else USUAL), place: f"of {token}"}).encode())
+    assert isinstance(bad, BadRecord)
+    assert "eyJ" not in bad.reason
+    loss = Standing().on_authentication(f"NOT_{token}", 0.0)
+    assert loss is not None
+    assert "eyJ" not in loss.reason
 
 
 def test_the_first_frame_carries_subscription_and_token() -> None:
