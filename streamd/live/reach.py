@@ -25,12 +25,18 @@ class Stream(Protocol):
         """Monotonic seconds: all that had reached this host before it was handed out."""
         ...
 
+    @property
+    def caught_up_at(self) -> float:
+        """Monotonic seconds: nothing that the server had sent before it is kept back for want of room."""
+        ...
+
 
 class Reach:
     """Knows the instant before which all that the server had sent has been taken from `stream`.
 
-    Any byte proves what was sent before it, for TCP keeps the order; silence proves nothing, for the line
-    may be half open. An end as the server means it is the last that it sends.
+    Any byte proves what was sent before it, for TCP keeps the order, and came at once unless we stood still
+    meanwhile; silence proves nothing, for the line may be half open. An end as the server means it is the
+    last that it sends.
     """
 
     def __init__(self, stream: Stream, now: Callable[[], datetime]) -> None:
@@ -61,7 +67,7 @@ class Reach:
     def _note(self) -> None:
         reached = self._stream.last_bytes_at
         if not self._ended:
-            reached = min(reached, self._stream.drained_at)
+            reached = min(reached, self._stream.drained_at, self._stream.caught_up_at)
         reached -= ON_ITS_WAY_SECONDS
         if reached != self._monotonic:
             # Once for each instant: two clocks read one after the other never agree to the last digit.

@@ -141,6 +141,11 @@ class EndlessResponse:
         """Monotonic seconds: all that had reached this host before it was returned by `receive`."""
         return self._opened.watch.drained_at
 
+    @property
+    def caught_up_at(self) -> float:
+        """Monotonic seconds: nothing that the server had sent before it is kept back for want of room."""
+        return self._opened.watch.caught_up_at
+
     def __repr__(self) -> str:
         return f"EndlessResponse({self._where}, {self.status})"
 

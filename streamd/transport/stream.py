@@ -21,6 +21,11 @@ SEND_SECONDS = 10.0
 # bring little, one is made out of several.
 PAUSE_SECONDS = 0.005
 _LITTLE_BYTES = 32_768
+# A reader that stood still so long, and then finds so much, may have had no room for more (some 40 kB where
+# segments are small): the peer's kernel keeps what it was given, and sends it once this end reads again.
+STILL_SECONDS = 0.25
+_ROOM_BYTES = 16_384
+CATCH_UP_SECONDS = 2.0
 
 # A peer that vanished is noticed in about 30 s: unanswered probes on a silent link, unacknowledged
 # bytes on a busy one.
@@ -40,6 +45,7 @@ class Watched(trio.abc.Stream):
     `last_bytes_at`: monotonic seconds at which bytes last came (the connecting, before any did).
     `drained_at`: monotonic seconds; all bytes that had reached this host before it were taken by the layer
     above, which had also done with them: it is set when that layer asks again and the kernel had no more.
+    `caught_up_at`: monotonic seconds; nothing that the peer sent before it is kept back for want of room.
     `fault`: how the stream ended, in words; None while it is up.
     A send that the peer does not take within `send_seconds` breaks the stream; one into a connection that
     the peer has cut is told by `receive_some` alone.
@@ -49,7 +55,8 @@ class Watched(trio.abc.Stream):
         self._stream = stream
         self._send_seconds = send_seconds
         self.last_bytes_at = self.drained_at = monotonic()
-        self._empty_at = self.drained_at
+        self._empty_at = self.caught_up_at = self.drained_at
+        self._went_on_at: float | None = None
         self._pauses = False
         self.fault: str | None = None
 
@@ -65,12 +72,15 @@ class Watched(trio.abc.Stream):
         if data is not None:
             await trio.lowlevel.cancel_shielded_checkpoint()
         while data is None:
-            self.drained_at = self._empty_at = before
+            self._note_empty(before)
+            self.drained_at = before
             await self._wait_readable()
             before = monotonic()
             data = self._read(asked)
+        if len(data) >= _ROOM_BYTES and before - self._empty_at > STILL_SECONDS:
+            self._went_on_at = before
         if len(data) < asked:
-            self._empty_at = before
+            self._note_empty(before)
         if data:
             now = monotonic()
             self._pauses = len(data) < _LITTLE_BYTES and now - self.last_bytes_at < 2 * PAUSE_SECONDS
@@ -79,6 +89,13 @@ class Watched(trio.abc.Stream):
             self.drained_at = before
             self.fault = self.fault or "end of stream"
         return data
+
+    def _note_empty(self, at: float) -> None:
+        """Note that the kernel had no more `at` this instant."""
+        self._empty_at = at
+        if self._went_on_at is None or at - self._went_on_at > CATCH_UP_SECONDS:
+            self._went_on_at = None
+            self.caught_up_at = at
 
     def _read(self, most: int) -> bytes | None:
         """Take what the kernel has, b"" at the end; None: it has nothing.

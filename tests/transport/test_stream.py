@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 from base64 import b64encode
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from struct import pack
 from time import monotonic
 
 import pytest
@@ -14,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import ConfigError, Rejected, StreamdError, Transient
+from streamd.live import reach
+from streamd.live.reach import Reach
 from streamd.transport import stream
 from streamd.transport.stream import Watched, open_tcp_stream
 from streamd.transport.tls import client_context
@@ -69,6 +73,67 @@ async def test_what_the_layer_above_has_not_worked_off_is_not_proved(serve):
     async with opened.stream:
         await opened.stream.receive_some(100)
         assert opened.watch.drained_at < opened.watch.last_bytes_at, "abc may not have been handed on yet"
+
+
+@asynccontextmanager
+async def stood_still(serve, monkeypatch, then):
+    """Yield a stream whose reader looked last before `began`, while its peer sent more than there was room
+    for; `then` is what the peer does next.
+    """
+    monkeypatch.setattr(stream, "STILL_SECONDS", 0.02)
+    began, sent = trio.Event(), trio.Event()
+
+    async def script(peer):
+        await began.wait()
+        with trio.move_on_after(0.1):
+            await peer.send_all(bytes(2**26))
+        sent.set()
+        await then(peer)
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    with trio.move_on_after(0.01):
+        await opened.stream.receive_some()
+    began.set()
+    stood = monotonic()
+    await sent.wait()
+    async with opened.stream:
+        yield opened, stood
+
+
+async def test_what_had_no_room_while_the_reader_stood_still_is_not_proved_by_what_had(serve, monkeypatch):
+    monkeypatch.setattr(reach, "ON_ITS_WAY_SECONDS", 0.0)
+
+    async def reset(peer):
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+        await trio.aclose_forcefully(peer)
+
+    async with stood_still(serve, monkeypatch, reset) as (opened, stood):
+        proof = Reach(opened.watch, lambda: datetime.now(UTC))
+        stood_at = datetime.now(UTC) - timedelta(seconds=monotonic() - stood)
+        with suppress(trio.BrokenResourceError):
+            while await opened.stream.receive_some():
+                proof.handed_on()
+        proof.handed_on()
+        assert opened.watch.fault == "Connection reset by peer"
+        assert opened.watch.last_bytes_at > stood
+        assert proof.at <= stood_at
+
+
+async def test_a_reader_that_has_caught_up_proves_again(serve, monkeypatch):
+    monkeypatch.setattr(stream, "CATCH_UP_SECONDS", 0.1)
+
+    async def murmur(peer):
+        while True:
+            await trio.sleep(0.01)
+            await peer.send_all(b"x")
+
+    async with stood_still(serve, monkeypatch, murmur) as (opened, stood):
+        await opened.stream.receive_some()
+        assert opened.watch.caught_up_at <= stood
+        with trio.fail_after(30):
+            while opened.watch.caught_up_at <= stood:
+                await opened.stream.receive_some()
+        assert opened.watch.caught_up_at > stood + 0.1
 
 
 async def test_a_peer_that_takes_no_bytes_breaks_the_stream(serve):
