@@ -1107,6 +1107,13 @@ async def test_no_data_looks_as_the_switch_says() -> None:
         world.simulator.set_faults(SOON, "empty-no-callback")
         assert await world.code(await world.job()) == "0300011"
         assert world.simulator.jobs[-1].announcement == Announcement.NEVER
+        world.simulator.set_faults(SOON, "empty-no-zip")
+        assert await world.code(await world.job()) == "0"
+        world.simulator.set_faults(SOON, "empty-no-id")
+        assert await world.query() == {"resultData": {}, "resultCode": "0", "resultDesc": "success"}
+        world.simulator.set_faults(SOON, "empty-no-name")
+        assert await world.code(await world.job()) == "0300011"
+        assert world.simulator.jobs[-1].announcement != Announcement.NEVER
 
 
 async def test_rows_that_stand_for_nothing_are_counted_as_odd() -> None:

@@ -128,7 +128,8 @@ def _note(faults: Switches, kind: str, job: Job) -> Note:
     account: str | None = job.order.account_id
     if faults.has("account-never") or (faults.has("account-absent") and not job.order.account_asked):
         account = None
-    return Note(kind, job.order.callback_url, job.response_id, job.name, account)
+    name = job.name if job.has_file else ""
+    return Note(kind, job.order.callback_url, job.response_id, name, account)
 
 
 async def _post(service: Service, note: Note, *, wrongly: bool) -> tuple[int, str]:

@@ -35,6 +35,7 @@ from streamd.simulators.switches import Switches
 _ROOT = "/CCFS/resource/ccfs/"
 _FLOW_CODES: Mapping[str, str] = {QUERY: QUERY_FLOW, DOWNLOAD: DOWNLOAD_FLOW}
 _RETENTION = 7 * 86_400.0  # seconds: unpublished
+_EMPTY_QUERIES = ("empty-query-code", "empty-no-callback", "empty-no-id", "empty-no-name")
 _TYPES: Mapping[str, str] = {
     "download-type-mixed": "Application/Octet-stream;charset=UTF-8",
     "download-type-lower": "application/octet-stream",
@@ -89,9 +90,13 @@ async def _query(service: Service, message: Mapping[str, object]) -> Response:
     empty = _matters(faults) and service.jobs.match(order, now, faults).is_empty
     if empty and faults.has("empty-query-code"):
         raise Refused(NO_DATA)
+    if empty and faults.has("empty-no-id"):
+        return success(faults, {})
     job = service.jobs.add(order, now, faults)
     if faults.spend("never-ready") or (empty and faults.has("empty-no-callback")):
         job.has_file, job.announcement = False, Announcement.NEVER
+    elif empty and faults.has("empty-no-name"):
+        job.has_file = False
     elif faults.spend("callback-never"):
         job.announcement = Announcement.NEVER
     elif faults.has("callback-early"):
@@ -107,7 +112,7 @@ async def _query(service: Service, message: Mapping[str, object]) -> Response:
 
 def _matters(faults: Switches) -> bool:
     """Tell whether a query is answered otherwise where there is no data."""
-    return faults.has("empty-query-code") or faults.has("empty-no-callback")
+    return any(map(faults.has, _EMPTY_QUERIES))
 
 
 async def _download(service: Service, message: Mapping[str, object]) -> Response:
@@ -118,6 +123,8 @@ async def _download(service: Service, message: Mapping[str, object]) -> Response
     chosen = service.jobs.choose(job, faults)
     if chosen.is_empty and faults.has("empty-download-code"):
         raise Refused(NO_DATA)
+    if chosen.is_empty and faults.has("empty-no-zip"):
+        return success(faults, {})
     made = Writer(faults, service.zone, service.calls.random).zip(job, chosen)
     return Response(200, take_over=partial(_send_zip, service, job, made))
 

@@ -61,6 +61,9 @@ _QUERY = (
     Switch("empty-no-rows", 2, "I", "no data: files without rows", choice="empty", default=True),
     Switch("empty-no-entries", 2, "I", "no data: a zip without entries", choice="empty"),
     Switch("empty-no-callback", 2, "I", "no data: no callback and no file", choice="empty"),
+    Switch("empty-no-id", 2, "I", "no data: the query succeeds without a responseId", choice="empty"),
+    Switch("empty-no-name", 3, "I", "no data: the callback names no file, there is none", choice="empty"),
+    Switch("empty-no-zip", 4, "I", "no data: the download succeeds without a zip", choice="empty"),
     Switch("empty-query-code", 2, "I", f"no data: the query gets {NO_DATA}", choice="empty"),
     Switch("empty-download-code", 2, "I", f"no data: the download gets {NO_DATA}", choice="empty"),
 )
