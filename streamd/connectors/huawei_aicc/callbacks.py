@@ -50,7 +50,7 @@ class Callbacks:
         except ProtocolViolation:
             self._ctx.counters.count("callbacks_unreadable")
             return _refused(HTTPStatus.BAD_REQUEST)
-        if not await self._jobs.announce(callback):
+        if not await self._jobs.announce(callback, is_signed=verdict is Verdict.GOOD):
             self._ctx.counters.count("callbacks_unknown")
             self._ctx.log.info("callback_of_nobody", response_id=callback.response_id)
         return Response(HTTPStatus.OK, _JSON, wire.TAKEN)

@@ -104,13 +104,15 @@ class Exporter:
                         job = await self._download(kind, job)
                     case "downloaded":
                         return await self._take_in(kind, job, final)
-            except Declined as declined:
-                match declined.action:
-                    case Action.EMPTY:
+                    case "empty":
                         await self._ctx.append([], {**final(job), **self._jobs.removal(kind)})
                         return Done(job, Figures())
-                    case Action.SHRINK:
-                        raise TooLong(job) from declined
+            except Declined as declined:
+                if declined.action is Action.EMPTY:
+                    job = replace(job, stage="empty")
+                    continue
+                if declined.action is Action.SHRINK:
+                    raise TooLong(job) from declined
                 raise ProtocolViolation(f"an answer to something else: {declined}") from declined
             except _BrokenZip as error:
                 broken += 1
@@ -134,6 +136,8 @@ class Exporter:
             try:
                 response_id = await self._cc.query(asked, self._callback_url(), _PRIORITIES[kind])
             except Declined as declined:
+                if declined.action is Action.EMPTY:  # what was asked for, and no more
+                    return replace(job, stage="empty", watermark=min(job.watermark, asked.covered))
                 if declined.action is not Action.AHEAD:
                     raise
                 self._ctx.counters.count("ends_pulled_back")
@@ -165,6 +169,8 @@ class Exporter:
             polls = 0
             while True:
                 job = self._jobs.get(kind) or job
+                if job.stage == "empty":
+                    return job
                 found = await self._try_names(kind, job, polls)
                 if found is not None:
                     if config.callback and found.stage == "requested":
@@ -184,9 +190,9 @@ class Exporter:
 
     async def _await_callback(self, kind: Kind, job: Job, event: trio.Event) -> Job:
         """Wait for the callback for a while, unless none comes; then, or before, files are asked for."""
-        early = self._jobs.early_name(job)
-        if early is not None and job.stage == "requested":
-            return await self._jobs.move(kind, replace(job, stage="announced", name=early))
+        early = self._jobs.heard_early(job)
+        if early is not job:
+            return await self._jobs.move(kind, early)
         if job.stage == "requested":
             config = self._ctx.config
             with trio.move_on_after(config.callback_wait_seconds if config.callback else config.poll_seconds):

@@ -1,7 +1,8 @@
 """The ledger of exports under way, durable, and the callbacks that move it (section 6).
 
-planned -> requested -> announced -> downloaded -> gone, in one commit with the last of its events. Each stage
-is committed before the next thing is done, so a crash between any two repeats work and loses none.
+planned -> requested -> announced -> downloaded -> gone, in one commit with the last of its events; `empty` in
+place of the last two where the server says that there is no file. Each stage is committed before the next
+thing is done, so a crash between any two repeats work and loses none.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from streamd.connectors.huawei_aicc.wire import Callback
 from streamd.pull.ledger import Ledger
 
 Kind = Literal["live", "deep", "backfill"]
-Stage = Literal["planned", "requested", "announced", "downloaded"]
+Stage = Literal["planned", "requested", "announced", "downloaded", "empty"]
 PREFIX = "job/"
+_NO_FILE = ""  # in place of a name
 _MOST_EARLY = 256  # callbacks that came before the reply to their query, or of jobs that are nobody's
 
 
@@ -97,28 +99,36 @@ class Jobs:
             event.set()
         return event
 
-    def early_name(self, job: Job) -> str | None:
-        """Give the name that a callback told before its job was known."""
-        return self._early.pop(job.response_id or "", None)
+    def heard_early(self, job: Job) -> Job:
+        """Give the job as a callback has left it that came before the job was known."""
+        name = self._early.pop(job.response_id or "", None)
+        return job if name is None or job.stage != "requested" else _told(job, name)
 
     def forget(self, job: Job) -> None:
         """Let callbacks of this job be those of nobody."""
         self._waiting.pop(job.response_id or "", None)
 
-    async def announce(self, callback: Callback) -> bool:
-        """Take a callback: return whether it is of a job that waits, once its name is in the ledger."""
-        if callback.name is None:
+    async def announce(self, callback: Callback, *, is_signed: bool) -> bool:
+        """Take a callback: return whether it is of a job that waits, once its name is in the ledger.
+
+        That there is no file ends the job: nobody but the server may say so.
+        """
+        name = _NO_FILE if callback.has_no_file and is_signed else callback.name
+        if name is None:
             return False
         async with self._moving:
             kind, event = self._waiting.get(callback.response_id, (None, None))
             if kind is None or event is None:
-                self._early[callback.response_id] = callback.name
+                self._early[callback.response_id] = name
                 if len(self._early) > _MOST_EARLY:
                     self._early.popitem(last=False)
                 return False
             job = self._ledger.get(kind)
             if job is not None and job.stage == "requested" and job.response_id == callback.response_id:
-                announced = replace(job, stage="announced", name=callback.name)
-                await self._ctx.append([], self._ledger.put(kind, announced))
+                await self._ctx.append([], self._ledger.put(kind, _told(job, name)))
             event.set()
         return True
+
+
+def _told(job: Job, name: str) -> Job:
+    return replace(job, stage="empty" if name == _NO_FILE else "announced", name=name)

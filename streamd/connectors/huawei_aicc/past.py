@@ -16,7 +16,7 @@ from streamd.connectors.huawei_aicc.export import Done, Exporter, Final, NeverCa
 from streamd.connectors.huawei_aicc.holes import MOST_VAIN, Holes
 from streamd.connectors.huawei_aicc.intake import Figures
 from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind, planned_anew
-from streamd.connectors.huawei_aicc.plan import past_jobs
+from streamd.connectors.huawei_aicc.plan import past_jobs, wider
 from streamd.connectors.huawei_aicc.rest import CcFs, Priority
 from streamd.errors import Rejected, Transient
 from streamd.session import Backoff
@@ -44,8 +44,11 @@ class Past:
         self._exporter = exporter
         self._holes = holes
 
-    async def _finish(self, kind: Kind, job: Job, final: Final) -> Done | None:
-        """Do a window; None: it was too long, and is to be planned anew. One that never comes is a gap."""
+    async def _finish(self, kind: Kind, job: Job, until: datetime, final: Final) -> Done | None:
+        """Do a window; None: it was too long, and is to be planned anew. One that never comes is a gap.
+
+        Before that more is asked for, as the live walk does, but nothing behind `until`.
+        """
         while True:
             try:
                 done = await self._exporter.finish(kind, job, final)
@@ -58,10 +61,11 @@ class Past:
                 break
             except NeverCame as error:
                 job = error.job
-                if job.vain + 1 >= MOST_VAIN:
+                more = wider(job, until, self._cursor.longest)
+                if more is None and job.vain + 1 >= MOST_VAIN:
                     await self._holes.leave_out(kind, job, "export_never_came", final(job))
                     break
-                job = await self._jobs.move(kind, planned_anew(job, job.vain + 1))
+                job = await self._jobs.move(kind, more or planned_anew(job, job.vain + 1))
             else:
                 self._cursor.fitted()
                 return done
@@ -110,7 +114,7 @@ class Past:
                     await self._ctx.append([], self._cursor.reading_moved(over))
                     return
                 job = await self._jobs.move("deep", planned[0])
-            await self._finish("deep", job, self._final_reading)
+            await self._finish("deep", job, reading.until, self._final_reading)
 
     def _final_reading(self, job: Job) -> Changes:
         return self._cursor.reading_moved(replace(self._cursor.reading, at=job.end))
@@ -124,23 +128,23 @@ class Past:
         total, at, whole = Figures(), begin, end - begin
         while at < end:
             progress((at - begin) / whole, f"from {at:%Y-%m-%d %H:%M} UTC")
-            done = await self._backfill_one(past_jobs(at, end, self._cursor.longest)[0])
+            done = await self._backfill_one(past_jobs(at, end, self._cursor.longest)[0], end)
             if done is not None:
                 at = done.job.end
                 total.add(done.figures)
         progress(1.0, "read")
         return asdict(total)
 
-    async def _backfill_one(self, planned: Job) -> Done | None:
+    async def _backfill_one(self, planned: Job, until: datetime) -> Done | None:
         """Do one window, again where CC-FS has a bad moment."""
         config = self._ctx.config
         backoff = Backoff(config.retry_min_seconds, config.retry_max_seconds)
         job = await self._jobs.move("backfill", planned)
         for _ in range(_BACKFILL_TRIES - 1):
             try:
-                return await self._finish("backfill", job, lambda done: {})
+                return await self._finish("backfill", job, until, lambda done: {})
             except Transient as error:
                 self._ctx.log.warning("backfill_put_off", reason=error.reason)
                 await trio.sleep(backoff.next())
                 job = self._jobs.get("backfill") or planned
-        return await self._finish("backfill", job, lambda done: {})
+        return await self._finish("backfill", job, until, lambda done: {})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from streamd.connectors.huawei_aicc.config import LONGEST_WINDOW_SECONDS, HuaweiConfig
 from streamd.connectors.huawei_aicc.jobs import Job
 from streamd.pull.windows import Pace, Window, slices
@@ -31,6 +33,14 @@ def wait_seconds(pace: Pace, watermark: datetime, server_now: datetime) -> float
     return max(0.0, (watermark + pace.step + pace.settle - server_now).total_seconds())
 
 
+def silent(pace: Pace, longest: timedelta) -> Pace:
+    """Give the pace where windows without rows get no file: as far at once as the server takes.
+
+    A file of a longer window proves that there was nothing in the shorter one, and silence proves nothing.
+    """
+    return replace(pace, catch_up=longest - pace.overlap)
+
+
 def live_job(pace: Pace, watermark: datetime, server_now: datetime) -> Job | None:
     """Plan the next window of the live walk; None while there is nothing to ask for.
 
@@ -41,6 +51,12 @@ def live_job(pace: Pace, watermark: datetime, server_now: datetime) -> Job | Non
         return None
     newest = server_now - pace.settle - step.watermark < pace.step
     return Job(step.window.begin, step.window.end, step.watermark, newest)
+
+
+def wider(job: Job, until: datetime, longest: timedelta) -> Job | None:
+    """Give a job of the past that reaches farther than one that was met with silence; None: it cannot."""
+    end = min(until, job.begin + longest)
+    return Job(job.begin, end, end) if end > job.end else None
 
 
 def past_jobs(begin: datetime, end: datetime, longest: timedelta) -> list[Job]:

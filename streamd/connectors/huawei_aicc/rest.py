@@ -41,11 +41,16 @@ class Priority(IntEnum):
 
 
 class Declined(StreamdError):
-    """CC-FS says no in a way that its caller has to answer: `action` is ABSENT, EMPTY, SHRINK or AHEAD."""
+    """CC-FS says no in a way that its caller has to answer: `action` is ABSENT, EMPTY, SHRINK or AHEAD.
+
+    A success that brings nothing, neither a job nor a file, says EMPTY too: no document tells what an empty
+    window looks like (section 8, 8).
+    """
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(f"result code {reply.code}")
-        self.action = action(reply.code)
+        is_done = action(reply.code) is Action.GO_ON
+        self.action = Action.EMPTY if is_done else action(reply.code)
 
 
 class CcFs:
@@ -87,6 +92,8 @@ class CcFs:
         config = self._ctx.config
         body = wire.query_body(asked, config.data_type, config.account_id, callback_url)
         reply = await self._insist(priority, wire.QUERY, body, None)
+        if isinstance(reply, Reply) and reply.is_bare:
+            raise Declined(reply)
         if not isinstance(reply, Reply) or reply.response_id is None:
             raise ProtocolViolation("queryBillData: success without a responseId")
         return reply.response_id
@@ -94,6 +101,8 @@ class CcFs:
     async def fetch(self, name: str, to: Path, priority: Priority) -> Downloaded:
         """Download a file that is ready to `to`. Raises Declined, Transient and Rejected."""
         found = await self._insist(priority, wire.DOWNLOAD, wire.download_body(name), to)
+        if isinstance(found, Reply) and found.is_bare:
+            raise Declined(found)
         if not isinstance(found, Downloaded):
             raise ProtocolViolation("downloadBillFile: success without a zip")
         return found

@@ -19,7 +19,7 @@ from streamd.connectors.huawei_aicc.export import Exporter, NeverCame, TooEarly,
 from streamd.connectors.huawei_aicc.holes import MOST_VAIN, Cause, Holes
 from streamd.connectors.huawei_aicc.jobs import Job, Jobs, planned_anew
 from streamd.connectors.huawei_aicc.past import Past
-from streamd.connectors.huawei_aicc.plan import SHORTEST, kept_for, live_job, pace_of, wait_seconds
+from streamd.connectors.huawei_aicc.plan import SHORTEST, kept_for, live_job, pace_of, silent, wait_seconds
 from streamd.connectors.huawei_aicc.rest import CcFs
 from streamd.errors import BadRecord, Rejected
 from streamd.nurseries import lone_error
@@ -154,7 +154,8 @@ class Walk:
 
         One that is as long as it gets is a gap in the end, for nobody can tell whether it is empty.
         """
-        pace = pace_of(self._ctx.config, self._cursor.longest)
+        longest = self._cursor.longest
+        pace = silent(pace_of(self._ctx.config, longest), longest)
         wider = live_job(pace, self._cursor.position.watermark, self._cc.server_now())
         if wider is not None and wider.end > job.end:
             await self._jobs.move("live", wider)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from streamd.connectors.huawei_aicc.codes import SUCCESS, Action, action
 from streamd.connectors.huawei_aicc.zones import Asked
 from streamd.errors import ProtocolViolation
 from streamd.lenient import UNREADABLE
@@ -28,18 +29,26 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Reply(Struct, frozen=True):
-    """What an operation came to. `response_id` only where a query succeeded; 32 hex digits."""
+    """What an operation came to. `response_id` only where a query succeeded; 32 hex digits.
+
+    `is_bare`: there is no resultData in it.
+    """
 
     code: str
     description: str
     response_id: str | None
+    is_bare: bool = True
 
 
 class Callback(Struct, frozen=True):
-    """What a callback says; `name` is of the pattern of its own id, else None."""
+    """What a callback says; `name` is of the pattern of its own id, else None.
+
+    `has_no_file`: it names none, and tells no failure.
+    """
 
     response_id: str
     name: str | None
+    has_no_file: bool = False
 
 
 def query_body(asked: Asked, data_type: str, account_id: str, callback_url: str) -> bytes:
@@ -80,7 +89,7 @@ def read_reply(body: bytes) -> Reply | None:
     description = found.get("resultDesc") or legacy.get("resultMsg")
     data = found.get("resultData")
     response_id = data.get("responseId") if isinstance(data, dict) else None
-    return Reply(code, description if isinstance(description, str) else "", _id(response_id))
+    return Reply(code, description if isinstance(description, str) else "", _id(response_id), not data)
 
 
 def is_lockout(body: bytes) -> bool:
@@ -103,7 +112,10 @@ def read_callback(body: bytes) -> Callback:
     if response_id is None:
         raise ProtocolViolation("a callback without a responseId")
     assert isinstance(message, dict)
-    return Callback(response_id, _name(message, response_id))
+    code = _code(message.get("resultCode")) or _code(found.get("resultCode")) or SUCCESS
+    is_well = action(code) in (Action.GO_ON, Action.EMPTY)
+    has_no_file = is_well and not any(message.get(each) for each in _NAME_FIELDS)
+    return Callback(response_id, _name(message, response_id), has_no_file)
 
 
 def predicted_names(response_id: str, days: Sequence[date]) -> Iterator[str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
 import trio
 
 from streamd.connectors.huawei_aicc.config import DeepConfig
 from streamd.simulators.huawei_aicc import FAULTS
+from streamd.transport.http import open_http
 
 # Together in one run are faults that do not hide each other.
 CALM = {
@@ -50,6 +54,9 @@ CALM = {
     "no data: a code to the query": ("empty-query-code",),
     "no data: a code to the download": ("empty-download-code",),
     "no data: no rows": ("empty-no-rows",),
+    "no data: no id": ("empty-no-id",),
+    "no data: no name": ("empty-no-name",),
+    "no data: no zip": ("empty-no-zip",),
     "passes": ("first-pass", "callback-delay=10", "cdr-delay=20", "recording-period=30"),
     "other passes": ("second-pass", "lock-after=9", "lock-seconds=60", "lock-never", "gone-after=3600"),
     "no zone in dates": ("bad-dates=3",),
@@ -158,17 +165,82 @@ async def test_no_data_may_mean_no_callback_and_no_file(system: Any) -> None:
 
 async def test_a_window_that_is_as_long_as_it_gets_and_never_comes_is_a_gap_and_no_end(system: Any) -> None:
     changes = {"job_seconds": 0.3, "callback_wait_seconds": 0.1, "catch_up_seconds": 3600.0}
-    options, ago = {"time_scale": 300.0}, timedelta(hours=3)
+    options, ago = {"time_scale": 300.0}, timedelta(days=4)
     async with system("empty-no-callback", options=options, history=(0.1, 5), start_ago=ago, **changes) as (
         simulator,
         bench,
     ):
         await publish_history(simulator, bench)
         assert {gap["cause"] for gap in bench.gaps().values()} == {"export_never_came"}
-        asked = Counter(job.order.begin for job in simulator.jobs)
+        asked = Counter((job.order.begin, job.order.end) for job in simulator.jobs)
         assert max(asked.values()) == 3
         ends = [datetime.fromisoformat(gap[end]) for gap in bench.gaps().values() for end in ("from", "to")]
-        assert max(ends) - min(ends) > timedelta(hours=1)
+        assert max(ends) - min(ends) > timedelta(days=2)
+
+
+async def test_a_day_without_a_file_is_no_gap_once_a_longer_window_has_one(system: Any) -> None:
+    changes = {"job_seconds": 0.3, "callback_wait_seconds": 0.1}
+    options, ago = {"time_scale": 300.0}, timedelta(days=2)
+    async with system("empty-no-callback", options=options, history=(0.1, 5), start_ago=ago, **changes) as (
+        simulator,
+        bench,
+    ):
+        await publish_history(simulator, bench)
+        assert bench.gaps() == {}
+        assert max(job.order.end - job.order.begin for job in simulator.jobs) > timedelta(days=1)
+
+
+NOTHING_IN_IT = ["no-rows", "no-entries", "no-id", "no-name", "no-zip", "query-code", "download-code"]
+
+
+@pytest.mark.parametrize("answer", NOTHING_IN_IT)
+async def test_a_window_of_which_the_server_says_that_it_is_empty_is_passed_at_once(
+    system: Any, answer: str
+) -> None:
+    ago = timedelta(days=3)
+    async with system(f"empty-{answer}", options={"time_scale": 300.0}, history=(0.1, 5), start_ago=ago) as (
+        simulator,
+        bench,
+    ):
+        await publish_history(simulator, bench)
+        check(simulator, bench)
+        asked = Counter(job.order.begin for job in simulator.jobs)
+        assert set(asked.values()) == {1}
+        assert bench.tally["jobs_again"] == 0
+
+
+async def test_what_an_empty_answer_is_about_is_passed_and_no_more(system: Any) -> None:
+    """The end of the window was pulled back before."""
+    faults, ago = ("query-code:0300016=1", "empty-query-code"), timedelta(hours=11)
+    with structlog.testing.capture_logs() as logs:
+        async with system(*faults, history=(0.0, 0), start_ago=ago, step_seconds=36_000.0) as (_, bench):
+
+            def watermark() -> datetime:
+                [stored] = bench.runtime.states("walk/").values()
+                return datetime.fromisoformat(json.loads(stored)["watermark"])
+
+            await bench.until(lambda: bench.runtime.states("walk/"))
+            begun = watermark()
+            await bench.until(lambda: watermark() > begun)
+            passed, zone = watermark(), ZoneInfo(bench.runtime.config.request_zone)
+    [ahead] = [each["end"] for each in logs if each["event"] == "window_ahead_of_server"]
+    assert passed == datetime.fromisoformat(ahead).replace(tzinfo=zone) - timedelta(seconds=5)
+
+
+async def test_that_there_is_no_file_is_believed_of_nobody_but_the_server(system: Any) -> None:
+    async with opened(system, "callback-never", callback_auth="hint", callback_wait_seconds=2.0) as (
+        simulator,
+        bench,
+    ):
+        await bench.until(lambda: simulator.jobs)
+        job = simulator.jobs[0]
+        message = {"request": {"version": "2.0"}, "msgBody": {"responseId": job.response_id}}
+        async with open_http(job.order.callback_url) as http:
+            answer = await http.request("POST", job.order.callback_url, json=message)
+        assert answer.status == 200
+        simulator.set_faults()
+        await publish_history(simulator, bench)
+        check(simulator, bench)
 
 
 async def test_a_file_that_is_never_ready_is_asked_for_again(system: Any) -> None:

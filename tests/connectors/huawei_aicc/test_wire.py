@@ -39,18 +39,18 @@ def test_a_query_is_written_as_the_contract_has_it() -> None:
     [
         (
             b'{"resultData":{"responseId":"%s"},"resultCode":"0","resultDesc":"success"}' % ID.encode(),
-            Reply("0", "success", ID),
+            Reply("0", "success", ID, is_bare=False),
         ),
         (
             b'{"response":{"version":"2.0","resultCode":"0","resultMsg":"success"},"resultData":{"responseId":"%s"},'
             b'"resultCode":"0","resultDesc":"success"}' % DASHED.encode(),
-            Reply("0", "success", ID),
+            Reply("0", "success", ID, is_bare=False),
         ),
         (b'{"response":{"resultCode":"0300016","resultMsg":"late"}}', Reply("0300016", "late", None)),
         (b'{"resultData":null,"resultCode":"0300012","resultDesc":""}', Reply("0300012", "", None)),
         (b'{"resultData":"","resultCode":"0300008"}', Reply("0300008", "", None)),
         (b'{"resultCode":300011}', Reply("0300011", "", None)),
-        (b'{"resultCode":0,"resultData":{"responseId":"short"}}', Reply("0", "", None)),
+        (b'{"resultCode":0,"resultData":{"responseId":"short"}}', Reply("0", "", None, is_bare=False)),
     ],
 )
 def test_a_reply_is_read_in_every_shape_that_was_seen(body: bytes, reply: Reply) -> None:
@@ -73,9 +73,18 @@ def test_a_callback_is_read_under_every_name_of_its_name() -> None:
 
 
 def test_a_name_that_is_not_of_its_own_job_is_none() -> None:
-    for name in (b"20240501_ffffffffffffffffffffffffffffffff.zip", b"../../etc/passwd", b"x.zip", b""):
+    for name in (b"20240501_ffffffffffffffffffffffffffffffff.zip", b"../../etc/passwd", b"x.zip"):
         body = CALLBACK.replace(f"20240501_{ID}.zip".encode(), name)
         assert read_callback(body) == Callback(ID, None)
+
+
+def test_a_callback_that_names_no_file_says_that_there_is_none_unless_it_tells_a_failure() -> None:
+    empty = CALLBACK.replace(f'"20240501_{ID}.zip"'.encode(), b"%s")
+    for nothing in (b'""', b"null"):
+        assert read_callback(empty % nothing) == Callback(ID, None, has_no_file=True)
+    for code, has_no_file in ((b"0", True), (b"0300012", True), (b"0300015", False)):
+        told = (empty % b'""').replace(b'"msgBody":{', b'"msgBody":{"resultCode":"%s",' % code)
+        assert read_callback(told) == Callback(ID, None, has_no_file)
 
 
 def test_only_the_servers_own_page_is_a_lockout() -> None:
