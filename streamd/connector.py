@@ -69,6 +69,10 @@ class Ingress(Protocol):
         """Give the URL by which the vendor reaches `path`, percent-encoded."""
         ...
 
+    async def bound(self) -> None:
+        """Return once the listener has its address: until then nothing that is pushed arrives."""
+        ...
+
     def claim(
         self,
         path: str,

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 import structlog
+import trio
 
 from streamd.config import ConnectorConfig
 from streamd.config.derived import enabled
@@ -35,6 +36,8 @@ class Claims:
         self, max_body_bytes: int = 32 * 1024**2, max_connections: int = 256, public_url: str = ""
     ) -> None:
         self.public_url = public_url.rstrip("/")
+        self.bound: trio.Event | None = None
+        """Set once the listener is bound; None: there is none to wait for."""
         self.draining = False
         """Whether every request is turned away from now on."""
         self.max_body_bytes = max_body_bytes
@@ -133,6 +136,12 @@ class Desk:
     def url(self, path: str) -> str:
         """Give the URL by which the vendor reaches `path` (see `connector.Ingress`)."""
         return self._claims.public_url + quote(path, safe="/~@")
+
+    async def bound(self) -> None:
+        """Return once the vendor can reach us (see `connector.Ingress`)."""
+        await trio.lowlevel.checkpoint()
+        if self._claims.bound is not None:
+            await self._claims.bound.wait()
 
     @asynccontextmanager
     async def claim(

@@ -35,6 +35,7 @@ class Listener:
             self.claims = Claims(
                 self._config.max_body_bytes, self._config.max_connections, self._config.public_url
             )
+            self.claims.bound = trio.Event()
         self.claims.expect(config.connectors)
         self.addresses: list[str] = []
         """Where it listens, `host:port`; empty while it does not."""
@@ -79,6 +80,8 @@ class Listener:
             self.trouble = reason
             await trio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
+        if self.claims.bound is not None:
+            self.claims.bound.set()
         log.info("ingress_listening", addresses=self.addresses, tls=config.tls is not None)
         if self.trouble is None:
             task_status.started()

@@ -48,7 +48,7 @@ class PushSession:
         self._exports = exports
         self._subscriptions = subscriptions
         self._holes = holes
-        self._online_since = ctx.clock.now()
+        self._online_since: datetime | None = None
         self._was_subscribed = False
 
     @property
@@ -60,7 +60,10 @@ class PushSession:
         herald = Herald(link)
         self._holes.join(self.name, herald)
         self._exports.forgive()
-        at = await self._subscribe(herald)
+        if self._online_since is None:
+            await self._ctx.ingress.bound()
+            self._online_since = self._ctx.clock.now()
+        at = await self._subscribe(herald, self._online_since)
         self._pushes.seen(at)
         await link.connected(at, schema_name=self._callback.schema_name)
         link.prove_with(self._pushes.proof)
@@ -73,7 +76,7 @@ class PushSession:
                 nursery.start_soon(self._mind_failures, herald)
                 nursery.start_soon(self._mind_silence, herald)
 
-    async def _subscribe(self, herald: Herald) -> datetime:
+    async def _subscribe(self, herald: Herald, online_since: datetime) -> datetime:
         """Make the subscription; give since when it delivers. Raises Transient or Rejected.
 
         After a start pushes are proof enough of it while exports-api cannot be asked.
@@ -84,11 +87,11 @@ class PushSession:
             if self._was_subscribed or self._pushes.last_push is None:
                 raise
             herald.worry("subscriptions", f"subscriptions: {error.reason}")
-            return self._online_since
+            return online_since
         self._was_subscribed = True
         self._callback.schema_name = subscribed.schema_name
-        # One that was there has delivered since the callback began to answer.
-        return subscribed.created_at or self._online_since
+        # One that was there has delivered since pushes could arrive, and the callback answered them.
+        return subscribed.created_at or online_since
 
     async def _watch(self, herald: Herald) -> NoReturn:
         """Look again and again whether the subscription is there; while that cannot be known, worry."""

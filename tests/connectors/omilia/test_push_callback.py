@@ -439,3 +439,20 @@ async def test_a_byte_order_mark_before_a_body_costs_no_record(system: Any) -> N
             assert (await pushed.post(b"\xef\xbb\xbf" + content)).status_code == 200
             assert len(pushed.dialogs()) == number + 1
         assert not pushed.letters()
+
+
+async def test_while_the_ingress_has_no_address_the_link_is_not_up_and_its_gap_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.ingress.listener._FIRST_WAIT", 0.02)
+    async with open_omilia_simulator() as simulator:
+        (other,) = await trio.open_tcp_listeners(simulator.ingress_port, host="127.0.0.1")
+        async with open_pushed(tmp_path, simulator, [START], state="connecting") as pushed:
+            assert pushed.listener.trouble is not None
+            await trio.sleep(0.3)
+            assert pushed.state == "connecting"
+            freed = pushed.runtime.clock.now().isoformat()
+            await other.aclose()
+            await pushed.until_state("live")
+            [gap] = [event["data"] for event in pushed.events("gap.closed")]
+            assert gap["to"].replace("Z", "+00:00") > freed
