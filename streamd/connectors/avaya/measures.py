@@ -1,7 +1,8 @@
 """The merged measures of one producer: what its state topic should show, and which keys a snapshot lacks.
 
 INITIALIZING replaces, LIVE merges, DELETE removes (contract, section 4): right whether LIVE is partial or
-full. Values are kept as encoded bytes, for 50,000 keys are 25 MB so and 72 MB as dicts.
+full. Of a row's measures only the values are kept, encoded, for the rows of a producer share their names:
+50,000 rows of 14 measures are 7 MiB so, 19 with the names and 72 as dicts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from streamd.connectors.avaya.measure_types import Typing
+from streamd.connectors.avaya.measure_types import Typed, Typing
 from streamd.connectors.avaya.normalise import (
     Identity,
     MeasureData,
@@ -39,16 +40,18 @@ _MOST_SHARED = 256
 
 _encode = msgspec.json.encode
 _decode_measures = msgspec.json.Decoder(dict[str, str]).decode
+_encode_values = msgspec.msgpack.Encoder().encode
+_decode_values = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Row(Struct, gc=False):
     """What is known of one key; whose it is, the key's text says.
 
-    `merged` is what was published last; None: that is not known, as after a restart, until the key's snapshot
-    value comes. `settled`: `merged` stands on this session's snapshot, or on nothing that came before the
-    session. `overlay`: while it does not, what LIVE said of the key since the session began.
-    `kept`: the keyed state has the key for certain. `names`: those in `merged`, in their order, shared by
-    the rows that have the same; empty where they are not known.
+    `merged`: the values of what was published last; None: that is not known, as after a restart, until the
+    key's snapshot value comes. `names`: their names, as they stand, shared by the rows that have the same.
+    `settled`: `merged` stands on this session's snapshot, or on nothing that came before the session.
+    `overlay`: while it does not, what LIVE said of the key since the session began.
+    `kept`: the keyed state has the key for certain.
     """
 
     merged: bytes | None = None
@@ -56,6 +59,10 @@ class Row(Struct, gc=False):
     overlay: bytes | None = None
     settled: bool = False
     kept: bool = True
+
+    def measures(self) -> dict[str, str]:
+        """Give the merged measures; none where they are not known."""
+        return {} if self.merged is None else dict(zip(self.names, _decode_values(self.merged), strict=True))
 
 
 class Retirement(Struct, frozen=True):
@@ -100,26 +107,26 @@ class MergedMeasures:
         if not row.kept:
             self._keep(data, key, changes)
             row.kept = True
-        measures, typed = data.measures, data.measures_typed
+        measures = data.measures
+        typed: dict[str, Typed] | None = data.measures_typed
         if data.payload_type == "INITIALIZING":
             row.settled, row.overlay = True, None
             changed = self._replace(row, measures)
         else:
             if not row.settled:
-                row.overlay = _merged(row.overlay, measures)[0]
+                before = {} if row.overlay is None else _decode_measures(row.overlay)
+                row.overlay = _encode(before | measures)
                 # A partial LIVE on top of a row from before the gap would be a state that never was, and
                 # without that row it would erase the measures that it does not name.
                 if self._filling or row.merged is None:
                     return
-            if tuple(measures) == row.names:  # a LIVE of all measures: nothing of the old row would stay
-                changed = self._replace(row, measures)
-            else:
-                merged, whole = _merged(row.merged, measures)
-                changed = merged != row.merged
-                row.merged, row.names = merged, self._shared(tuple(whole))
-                if changed and len(whole) != len(measures):
-                    measures, typed = whole, typing.typed(whole)
+            if tuple(measures) != row.names:  # else nothing of the row would stay
+                whole = row.measures() | measures
+                if len(whole) != len(measures):
+                    measures, typed = whole, None
+            changed = self._replace(row, measures)
         if changed:
+            typed = typing.typed(measures) if typed is None else typed
             items.append(merged_state(data, measures, typed, key, event.received))
 
     def doubt(self, stored: Mapping[str, bytes]) -> None:
@@ -146,7 +153,7 @@ class MergedMeasures:
             elif row.merged is None:
                 continue
             else:
-                measures = _decode_measures(row.merged) | measures
+                measures = row.measures() | measures
             if self._replace(row, measures):
                 identity = identity_of(key)
                 items.append(merged_state(identity, measures, typing.typed(measures), key, received))
@@ -170,15 +177,17 @@ class MergedMeasures:
 
     def _replace(self, row: Row, measures: dict[str, str]) -> bool:
         """Set the row's merged measures; return whether that changed them, their order aside."""
-        old, row.merged = row.merged, _encode(measures)
-        names = tuple(measures)
+        names, values = tuple(measures), _encode_values(list(measures.values()))
         if names == row.names:
-            return old != row.merged
-        row.names = self._shared(names)
-        return old is None or _decode_measures(old) != measures
+            changed = row.merged != values
+        else:
+            changed = row.merged is None or row.measures() != measures
+            row.names = self._shared(names)
+        row.merged = values
+        return changed
 
     def _shared(self, names: Names) -> Names:
-        """Give the one tuple for all rows: one for each row would be 8 MB for 50,000 of them."""
+        """Give the one tuple for all rows: one for each row would be 8 MiB for 50,000 of them."""
         if len(self._names) >= _MOST_SHARED:
             self._names.clear()
         return self._names.setdefault(names, names)
@@ -211,12 +220,3 @@ class MergedMeasures:
 def prefix(producer: str) -> str:
     """Give the beginning of the names in the keyed state that hold a producer's key set."""
     return f"{KEYS}{producer}/"
-
-
-def _merged(old: bytes | None, measures: dict[str, str]) -> tuple[bytes, dict[str, str]]:
-    """Merge into what is encoded in `old`, which comes back itself where nothing changed."""
-    if old is None:
-        return _encode(measures), measures
-    before = _decode_measures(old)
-    after = before | measures
-    return (old, before) if after == before else (_encode(after), after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -285,6 +286,27 @@ def test_a_row_touched_by_live_is_not_stale() -> None:
     table.live("b", Offered="2")
     table.end()
     assert table.prove() == (0, 0)
+
+
+def test_the_rows_of_a_producer_share_the_names_of_their_measures() -> None:
+    measures = MergedMeasures(PRODUCER, {})
+    rows, names = 500, 20 * ["a measure whose name is long enough to be noticed, "]
+    tracemalloc.start()
+    try:
+        for row in range(rows):
+            values = {f"{name}{number}": "7" for number, name in enumerate(names)}
+            message = MeasureMessage(
+                keys={"queueId": f"{row}"},
+                payload_type="INITIALIZING",
+                event_action="UPSERT",
+                measures=values,
+            )
+            measures.apply(normalise(message, f"{TEXT}{row}", RECEIVED, Typing()), Typing(), [], {})
+        spent = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(measures) == rows
+    assert spent / rows < len("".join(names)) / 2
 
 
 def test_nearly_all_rows_vanish_only_when_the_next_snapshot_lacks_them_too() -> None:
