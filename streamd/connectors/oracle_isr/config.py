@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from math import inf
 from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -34,7 +35,7 @@ class OracleIsrConfig(ConnectorConfig, frozen=True, kw_only=True):
     password: Secret
     time_zone: Name = "UTC"
     """The zone in which the server writes times: UTC, or the API user's (`userTimeZoneFeatureEnabled`)."""
-    poll_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    poll_seconds: float = 10.0
     settle_seconds: NotNegative = 5.0
     """How long a recording must have ended before a window reaches over its end."""
     overlap_seconds: NotNegative = 120.0
@@ -71,7 +72,7 @@ def face_url(base_url: str) -> str:
 def _problems(config: OracleIsrConfig) -> Iterator[tuple[str, str]]:
     if not config.password.reveal():
         yield "password", "must not be empty"
-    if config.poll_seconds < LEAST_POLL_SECONDS:
+    if not LEAST_POLL_SECONDS <= config.poll_seconds < inf:
         yield (
             "poll_seconds",
             f"must be at least {LEAST_POLL_SECONDS:g}: the vendor asks clients to pace themselves",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ def test_a_plain_table_has_no_mistake() -> None:
         ({"base_url": "http://isr.example.net"}, "t.base_url"),
         ({"password": Secret("")}, "t.password"),
         ({"poll_seconds": 4.9}, "t.poll_seconds"),
+        ({"poll_seconds": 0.0}, "t.poll_seconds"),
+        ({"poll_seconds": math.nan}, "t.poll_seconds"),
+        ({"poll_seconds": math.inf}, "t.poll_seconds"),
         ({"time_zone": "Mars/Olympus"}, "t.time_zone"),
         ({"time_zone": "../etc"}, "t.time_zone"),
         ({"chase_seconds": 3600.0}, "t.chase_seconds"),
