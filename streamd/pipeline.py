@@ -72,10 +72,10 @@ class Pipeline:
         """Return when the rows are on Kafka, or dead letters of theirs in the spool; count the records."""
         now = int(self._clock.now().timestamp() * 1000)
         records = [_not_ahead(record, now) for row in rows for record in row.records or ()]
-        origins = [row.origin for row in rows for _ in row.records or ()]
         for row in rows:
             row.records = None  # acknowledged rows wait for the next commit: without what is in them
         while noes := await self._kafka.publish(lane.topic, lane.partition, records):
+            origins = [share.origin for row in rows for share in row.shares for _ in range(share.count)]
             letters = [
                 (origins[no.index], letter)
                 for no in noes

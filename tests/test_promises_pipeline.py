@@ -143,6 +143,24 @@ async def test_a_refused_record_leaves_the_spool_for_its_dead_letter_and_the_oth
         assert letter["data"]["of"]["topic"] == TOPIC
 
 
+async def test_of_a_row_that_connectors_share_the_letter_is_of_the_one_whose_record_was_refused(
+    line: Any, embedded_kafka: EmbeddedKafka
+) -> None:
+    async with line(TOPIC) as it:
+        await it.spool.append(ORIGIN, [event(0)], {})
+        await it.until_empty(TOPIC)
+        # Both records together, then each alone: the second is the one that Kafka refuses for good.
+        embedded_kafka.push_errors(PRODUCE, [TOO_LARGE, 0, TOO_LARGE])
+        async with trio.open_nursery() as together:
+            for origin, number in ((ORIGIN, 1), (OTHER, 2)):
+                together.start_soon(it.spool.append, origin, [event(number)], {})
+        await it.until_empty(TOPIC, LETTERS)
+        taken = [each["connector"] for each in await it.on_kafka(TOPIC)]
+        [letter] = await it.on_kafka(LETTERS)
+        assert sorted([*taken, letter["connector"]]) == ["emea", "emea", "paris"]
+        assert letter["data"]["of"]["source"].split("/")[2] == letter["connector"]
+
+
 async def test_a_dead_letter_is_in_the_spool_until_kafka_has_acknowledged_it(
     line: Any, embedded_kafka: EmbeddedKafka
 ) -> None:

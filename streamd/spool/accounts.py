@@ -88,22 +88,25 @@ class Accounts:
         """Count the rows of a commit, and note what was proven when it was made."""
         fresh: dict[str, int] = {}
         for row in rows:
-            fresh[row.origin.connector] = fresh.get(row.origin.connector, 0) + 1
+            for share in row.shares:
+                fresh[share.connector] = fresh.get(share.connector, 0) + 1
         last_row = rows[-1].id if rows else self.last_row
         for connector in fresh.keys() | through.keys():
             self.complete(connector).mark(last_row, fresh.get(connector, 0), through.get(connector))
         for row in rows:
-            usage = self.usage(row.origin.connector)
-            usage.add(row.topic in self._own, row.bytes, 1, row.count)
-            usage.accepted += row.count
+            own = row.topic in self._own
+            for share in row.shares:
+                usage = self.usage(share.connector)
+                usage.add(own, share.bytes, 1, share.count)
+                usage.accepted += share.count
         self.last_row = last_row
 
     def hold_back(self, refused: Sequence[Row], letters: Sequence[Row]) -> None:
         """Let rows of dead letters hold back all that the rows held back that they replace."""
         for letter in letters:
             for row in refused:
-                if row.origin.connector == letter.origin.connector:
-                    self.complete(letter.origin.connector).replaced(row.id, letter.id)
+                for connector in row.connectors & letter.connectors:
+                    self.complete(connector).replaced(row.id, letter.id)
 
     def set_back(self, by: timedelta) -> None:
         """Tell through when each is complete by a wall clock that was set back."""
@@ -114,8 +117,10 @@ class Accounts:
     def leave(self, rows: Sequence[Row]) -> None:
         """Count rows that have left the spool."""
         for row in rows:
-            self.complete(row.origin.connector).left(row.id)
-            self.usage(row.origin.connector).add(row.topic in self._own, -row.bytes, -1, -row.count)
+            own = row.topic in self._own
+            for share in row.shares:
+                self.complete(share.connector).left(row.id)
+                self.usage(share.connector).add(own, -share.bytes, -1, -share.count)
 
     def count_anew(self, found: Found, last_row: int) -> None:
         """Take what the file tells, after rows have moved."""

@@ -5,17 +5,15 @@ Runs in the writer's thread. Pure but for the numbers, which count on only when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from msgspec import Struct
 
 from streamd.cloudevents import Envelope
 from streamd.model import Event, Origin, Record, State, Stream
-from streamd.spool.rows import Row, record_bytes
+from streamd.spool.rows import Group, Row, cut
 from streamd.spool.store import Numbers
-
-_ROW_BYTES = 256 * 1024  # a row is what one Kafka batch takes; larger groups become several rows
 
 Place = Callable[[str, bytes], int]
 """(whole topic name, key) -> partition."""
@@ -79,13 +77,12 @@ class Assembly:
                 source.number += 1
                 self._put(source, write(state, source.origin, source.number, merged))
             source.states.clear()
+        lanes: dict[tuple[str, int], list[Group]] = {}
+        for source in self._sources.values():
+            for partition, records in source.lanes.items():
+                lanes.setdefault((source.topic, partition), []).append((source.origin, records))
         ids = count(first)
-        return [
-            Row(next(ids), source.origin, source.topic, partition, len(records), size, records)
-            for source in self._sources.values()
-            for partition, lane in source.lanes.items()
-            for records, size in cut(lane)
-        ]
+        return [Row(next(ids), *lane, *held) for lane, groups in lanes.items() for held in cut(groups)]
 
     @property
     def numbers(self) -> Numbers:
@@ -112,18 +109,3 @@ class Assembly:
             source.lanes[partition] = [record]
         else:
             lane.append(record)
-
-
-def cut(records: Iterable[Record]) -> Iterable[tuple[list[Record], int]]:
-    """Cut a partition's records into rows, each with its size in bytes."""
-    row: list[Record] = []
-    size = 0
-    for record in records:
-        length = record_bytes(record)
-        if row and size + length > _ROW_BYTES:
-            yield row, size
-            row, size = [], 0
-        row.append(record)
-        size += length
-    if row:
-        yield row, size

@@ -206,7 +206,7 @@ class Committer:
             self.disk_full = True
             await self.thread.run(self._ballast.release)
             return None
-        if moved.last_row != last_row:
+        if moved.usage is not None:
             self._accounts.count_anew(moved.usage, moved.last_row)
         self._lanes.begin_again(topic, moved.lanes, moved.last_row)
         return moved

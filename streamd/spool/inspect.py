@@ -12,14 +12,13 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from msgspec import Raw, Struct
 
 from streamd.errors import SpoolUnusable
 from streamd.model import Record
 from streamd.spool.directory import DATABASE
 from streamd.spool.migration import FORMAT, refuse_later
-from streamd.spool.rows import unpack
+from streamd.spool.rows import by_connector, unpacked
 from streamd.spool.sqlite import SpoolCorrupt, connect
 
 _ROWS_AT_ONCE = 64
@@ -64,12 +63,12 @@ class Look:
     def lanes(self) -> list[LaneContent]:
         """Give what waits, by connector, topic and partition."""
         query = (
-            "SELECT connector, topic, partition, count(*), sum(count), sum(bytes), min(id) FROM rows"
+            "SELECT connector, topic, partition, count(*), sum(count), sum(bytes), min(id) FROM shares"
             " GROUP BY connector, topic, partition ORDER BY connector, topic, partition"
         )
         found = self._connection.execute(query).fetchall()
         return [
-            LaneContent(connector, topic, partition, rows, events, size, self._oldest(first))
+            LaneContent(connector, topic, partition, rows, events, size, self._oldest(first, connector))
             for connector, topic, partition, rows, events, size, first in found
         ]
 
@@ -79,34 +78,43 @@ class Look:
             for (finding,) in self._connection.execute("PRAGMA integrity_check"):
                 if finding != "ok":
                     yield f"the file: {finding}"
-            for row_id, _, _, _, count, checksum, payload in self._rows(None, None):
-                yield from _problems_of(row_id, count, checksum, payload)
+            for row_id, _, _, shares, checksum, payload in self._rows(None, None):
+                try:
+                    unpacked(shares, checksum, payload)
+                except SpoolCorrupt as error:
+                    yield f"row {row_id}: {error}"
         except sqlite3.DatabaseError as error:
             yield f"the file: {error}"
 
     def records(self, topic: str | None = None, connector: str | None = None) -> Iterator[Dumped]:
         """Give the records that wait, in the order of their acceptance. Raises SpoolCorrupt."""
-        for row_id, owner, place, partition, _, checksum, payload in self._rows(topic, connector):
-            for record in unpack(payload, checksum):
-                yield _dumped(row_id, owner, place, partition, record)
+        for row_id, place, partition, shares, checksum, payload in self._rows(topic, connector):
+            for origin, records in by_connector(*unpacked(shares, checksum, payload)):
+                if connector in (None, origin.connector):
+                    for record in records:
+                        yield _dumped(row_id, origin.connector, place, partition, record)
 
-    def _oldest(self, row_id: int) -> datetime | None:
-        """Give when the first record of a row was received; None where it has left or cannot be read."""
-        row = self._connection.execute("SELECT checksum, payload FROM rows WHERE id=?", (row_id,)).fetchone()
+    def _oldest(self, row_id: int, connector: str) -> datetime | None:
+        """Give when a connector's first record of a row was received; None where it has left or cannot be
+        read."""
+        query = "SELECT shares, checksum, payload FROM rows WHERE id=?"
+        row = self._connection.execute(query, (row_id,)).fetchone()
         if row is None:
             return None
         try:
-            records = unpack(row[1], row[0])
+            held = unpacked(*row)
         except SpoolCorrupt:
             return None
-        return _instant(records[0].timestamp)
+        found = (records[0] for origin, records in by_connector(*held) if origin.connector == connector)
+        return next((_instant(record.timestamp) for record in found), None)
 
     def _rows(
         self, topic: str | None, connector: str | None
-    ) -> Iterator[tuple[int, str, str, int, int, int, bytes]]:
+    ) -> Iterator[tuple[int, str, int, str, int, bytes]]:
         query = (
-            "SELECT id, connector, topic, partition, count, checksum, payload FROM rows"
-            " WHERE id > ?1 AND (topic = ?2 OR ?2 IS NULL) AND (connector = ?3 OR ?3 IS NULL)"
+            "SELECT id, topic, partition, shares, checksum, payload FROM rows"
+            " WHERE id > ?1 AND (topic = ?2 OR ?2 IS NULL)"
+            " AND (?3 IS NULL OR EXISTS (SELECT 1 FROM shares WHERE id = rows.id AND connector = ?3))"
             " ORDER BY id LIMIT ?4"
         )
         after = 0
@@ -138,19 +146,6 @@ def look(home: Path) -> Iterator[Look]:
         if found < FORMAT:
             raise SpoolUnusable(f"{path} has format {found}, not {FORMAT}: `streamd run` brings it up")
         yield Look(connection)
-
-
-def _problems_of(row_id: int, count: int, checksum: int, payload: bytes) -> Iterator[str]:
-    try:
-        records = unpack(payload, checksum)
-    except SpoolCorrupt as error:
-        yield f"row {row_id}: {error}"
-        return
-    except msgspec.DecodeError as error:
-        yield f"row {row_id}: its records cannot be read: {error}"
-        return
-    if len(records) != count:
-        yield f"row {row_id}: holds {len(records)} records, not {count}"
 
 
 def _dumped(row_id: int, connector: str, topic: str, partition: int, record: Record) -> Dumped:

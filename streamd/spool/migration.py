@@ -6,10 +6,10 @@ import sqlite3
 from pathlib import Path
 
 from streamd.errors import SpoolUnusable
-from streamd.spool.rows import packed_anew
+from streamd.spool.rows import SCHEMA, packed_anew
 from streamd.spool.sqlite import transaction
 
-FORMAT = 2
+FORMAT = 3
 
 
 def refuse_later(path: Path, found: int) -> None:
@@ -19,11 +19,24 @@ def refuse_later(path: Path, found: int) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Pack the rows of format 1, of which some are plain msgpack, in one transaction. Raises SpoolCorrupt."""
+    """Let each row say whose its records are by shares, and pack those of format 1 that are plain msgpack.
+
+    Until format 2 a row was of one connector. One transaction; row by row, so that the file gets no larger.
+    Raises SpoolCorrupt.
+    """
     with transaction(connection):
-        for (row_id,) in connection.execute("SELECT id FROM rows").fetchall():
-            query = "SELECT checksum, payload FROM rows WHERE id=?"
-            checksum, payload = connection.execute(query, (row_id,)).fetchone()
-            values = (*packed_anew(payload, checksum), row_id)
-            connection.execute("UPDATE rows SET checksum=?, payload=? WHERE id=?", values)
+        connection.execute("DROP INDEX rows_by_lane")
+        connection.execute("ALTER TABLE rows RENAME TO former")
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        for (row_id,) in connection.execute("SELECT id FROM former ORDER BY id").fetchall():
+            former = "SELECT checksum, payload FROM former WHERE id=?"
+            checksum, payload = connection.execute(former, (row_id,)).fetchone()
+            connection.execute(
+                "INSERT INTO rows SELECT id, topic, partition,"
+                " json_array(json_array(connector, vendor, count, bytes)), ?, ? FROM former WHERE id=?",
+                (*packed_anew(payload, checksum), row_id),
+            )
+            connection.execute("DELETE FROM former WHERE id=?", (row_id,))
+        connection.execute("DROP TABLE former")
         connection.execute("UPDATE meta SET value=? WHERE name='format'", (str(FORMAT),))

@@ -1,9 +1,9 @@
-"""A row of the spool: some records of one connector for one partition, and how they are packed."""
+"""A row of the spool: some records for one partition, of one connector or several, and how it is packed."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from cramjam import DecompressionError, lz4
@@ -12,20 +12,64 @@ from msgspec import Struct
 from streamd.model import Origin, Record
 from streamd.spool.sqlite import SpoolCorrupt
 
+_ROW_BYTES = 256 * 1024  # a row is what one Kafka batch takes; larger groups become several rows
+SCHEMA = """
+CREATE TABLE rows (
+    id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, shares TEXT NOT NULL,
+    checksum INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX rows_by_lane ON rows (topic, partition, id);
+CREATE VIEW shares AS
+    SELECT rows.id, topic, partition, json_extract(value, '$[0]') AS connector,
+        json_extract(value, '$[2]') AS count, json_extract(value, '$[3]') AS bytes
+    FROM rows, json_each(rows.shares);
+"""
+"""`rows.shares` is a JSON list of what `Share` holds; the view has one line for each."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Record]).decode
 
 
-class Row(Struct):
-    """Some records of one connector for one partition, in order. `records` None: still in the file."""
+class Share(Struct, array_like=True, gc=False):
+    """What is one connector's in a row: the next `count` of its records."""
 
-    id: int
-    origin: Origin
-    topic: str
-    partition: int
+    connector: str
+    vendor: str
     count: int
     bytes: int
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.connector, self.vendor)
+
+
+_encode_shares = msgspec.json.Encoder().encode
+_decode_shares = msgspec.json.Decoder(list[Share]).decode
+
+
+class Row(Struct):
+    """Some records for one partition: share by share, each in order. `records` None: still in the file."""
+
+    id: int
+    topic: str
+    partition: int
+    shares: list[Share]
     records: list[Record] | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(share.count for share in self.shares)
+
+    @property
+    def bytes(self) -> int:
+        return sum(share.bytes for share in self.shares)
+
+    @property
+    def connectors(self) -> set[str]:
+        return {share.connector for share in self.shares}
+
+
+Group = tuple[Origin, Sequence[Record]]
+"""Some records of one connector, in order."""
 
 
 class LaneSize(Struct, frozen=True):
@@ -36,13 +80,75 @@ class LaneSize(Struct, frozen=True):
     rows: int
 
 
-def unpack(payload: bytes, checksum: int) -> list[Record]:
-    """Give a row's records. Raises SpoolCorrupt where the bytes are not those that were written."""
+def cut(groups: Iterable[Group]) -> Iterator[tuple[list[Share], list[Record]]]:
+    """Cut what a partition gets, one group a connector, into what its rows hold."""
+    shares: list[Share] = []
+    row: list[Record] = []
+    size = 0
+    for origin, records in groups:
+        share = None
+        for record in records:
+            length = record_bytes(record)
+            if row and size + length > _ROW_BYTES:
+                yield shares, row
+                shares, row, size, share = [], [], 0, None
+            if share is None:
+                share = Share(origin.connector, origin.vendor, 0, 0)
+                shares.append(share)
+            share.count += 1
+            share.bytes += length
+            row.append(record)
+            size += length
+    if row:
+        yield shares, row
+
+
+def by_connector(shares: Iterable[Share], records: Sequence[Record]) -> Iterator[Group]:
+    """Give what a row holds of each connector."""
+    start = 0
+    for share in shares:
+        yield share.origin, records[start : start + share.count]
+        start += share.count
+
+
+def by_partition(row: Iterable[Group], place: Callable[[bytes], int]) -> dict[int, list[Group]]:
+    split: dict[int, list[Group]] = {}
+    for origin, records in row:
+        parts: dict[int, list[Record]] = {}
+        for record in records:
+            parts.setdefault(place(record.key), []).append(record)
+        for partition, part in parts.items():
+            split.setdefault(partition, []).append((origin, part))
+    return split
+
+
+def record_bytes(record: Record) -> int:
+    """Say how much a record counts for: key, value and about 48 bytes a header; binary mode has 15."""
+    return len(record.key) + len(record.value or b"") + 48 * len(record.headers) + 16
+
+
+def packed(row: Row) -> tuple[int, str, int, str, int, bytes]:
+    """Give the values of its columns.
+
+    Its records resemble each other: LZ4 costs no more than the checksum of all that it saves, and SQLite
+    writes and reads each page by a system call or two.
+    """
+    payload = _compressed(_encode(row.records))
+    shares = _encode_shares(row.shares).decode()
+    return row.id, row.topic, row.partition, shares, zlib.crc32(payload), payload
+
+
+def unpacked(shares: str, checksum: int, payload: bytes) -> tuple[list[Share], list[Record]]:
+    """Give what a row holds. Raises SpoolCorrupt where that is not what was written."""
     _check(payload, checksum)
     try:
-        return _decode(lz4.decompress_block(payload))
-    except DecompressionError as error:  # as it was written, by a streamd that did it in another way
+        records, whose = _decode(lz4.decompress_block(payload)), _decode_shares(shares)
+    except (DecompressionError, msgspec.DecodeError) as error:  # by a streamd that did it in another way
         raise SpoolCorrupt("a row is packed in an unknown way") from error
+    count = sum(share.count for share in whose)
+    if len(records) != count:
+        raise SpoolCorrupt(f"a row holds {len(records)} records, not {count}")
+    return whose, records
 
 
 def _check(payload: bytes, checksum: int) -> None:
@@ -53,7 +159,7 @@ def _check(payload: bytes, checksum: int) -> None:
 def packed_anew(payload: bytes, checksum: int) -> tuple[int, bytes]:
     """Give checksum and payload of a row as they are today, from a time when not all were packed.
 
-    Raises SpoolCorrupt as `unpack` does.
+    Raises SpoolCorrupt as `unpacked` does.
     """
     _check(payload, checksum)
     try:
@@ -66,29 +172,3 @@ def packed_anew(payload: bytes, checksum: int) -> tuple[int, bytes]:
 
 def _compressed(payload: bytes) -> bytes:
     return bytes(lz4.compress_block(payload))
-
-
-def by_partition(records: list[Record], place: Callable[[bytes], int]) -> dict[int, list[Record]]:
-    split: dict[int, list[Record]] = {}
-    for record in records:
-        split.setdefault(place(record.key), []).append(record)
-    return split
-
-
-def record_bytes(record: Record) -> int:
-    """Say how much a record counts for: key, value and about 48 bytes a header; binary mode has 15."""
-    return len(record.key) + len(record.value or b"") + 48 * len(record.headers) + 16
-
-
-def packed(row: Row) -> tuple[int, str, str, str, int, int, int, int, bytes]:
-    """Give the values of its columns.
-
-    Its records resemble each other: LZ4 costs no more than the checksum of all that it saves, and SQLite
-    writes and reads each page by a system call or two.
-    """
-    payload = _compressed(_encode(row.records))
-    origin = row.origin
-    return (
-        row.id, origin.connector, origin.vendor, row.topic, row.partition, row.count, row.bytes,
-        zlib.crc32(payload), payload,
-    )  # fmt: skip

@@ -17,10 +17,9 @@ import msgspec
 from msgspec import Struct, field
 
 from streamd.errors import SpoolUnusable
-from streamd.model import Origin
 from streamd.spool import directory
 from streamd.spool.migration import FORMAT, migrate, refuse_later
-from streamd.spool.rows import LaneSize, Row, by_partition, packed, record_bytes, unpack
+from streamd.spool.rows import SCHEMA, LaneSize, Row, by_connector, by_partition, cut, packed, unpacked
 from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull, connect, mapped, transaction
 
 _PAGE = 4096
@@ -29,13 +28,8 @@ _WAL_PAGES = 2000  # 8 MiB: they fit into the last room of a disk when they are 
 # For keyed state, indexes, streamd's own events (some 16 MiB a connector) and what an append goes beyond a
 # share: at the file's end every connector stops.
 _ROOM = 256 * 1024**2
-_SCHEMA = """
+_OTHERS = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rows (
-    id INTEGER PRIMARY KEY, connector TEXT NOT NULL, vendor TEXT NOT NULL, topic TEXT NOT NULL,
-    partition INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, checksum INTEGER NOT NULL,
-    payload BLOB NOT NULL);
-CREATE INDEX rows_by_lane ON rows (topic, partition, id);
 CREATE TABLE numbers (connector TEXT, stream TEXT, number INTEGER NOT NULL, PRIMARY KEY (connector, stream))
     WITHOUT ROWID;
 CREATE TABLE state (connector TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (connector, name))
@@ -127,7 +121,7 @@ class Store:
     def _begin(self, now: datetime) -> None:
         epoch = directory.next_epoch(self.path.parent, now)
         with transaction(self._writer):
-            for statement in _SCHEMA.split(";"):
+            for statement in (SCHEMA + _OTHERS).split(";"):
                 self._writer.execute(statement)
             entries = [("format", str(FORMAT)), ("epoch", epoch)]
             self._writer.executemany("INSERT INTO meta VALUES (?, ?)", entries)
@@ -196,15 +190,14 @@ class Store:
         with mapped(), transaction(self._writer):
             old = "SELECT id FROM rows WHERE topic=? AND id<? ORDER BY partition, id"
             for (row_id,) in self._writer.execute(old, (topic, first)).fetchall():
-                query = "SELECT connector, vendor, checksum, payload FROM rows WHERE id=?"
-                connector, vendor, checksum, payload = self._writer.execute(query, (row_id,)).fetchone()
+                query = "SELECT shares, checksum, payload FROM rows WHERE id=?"
+                held = unpacked(*self._writer.execute(query, (row_id,)).fetchone())
                 self._delete([row_id])
-                for partition, records in by_partition(unpack(payload, checksum), place).items():
-                    size = sum(map(record_bytes, records))
-                    origin = Origin(connector, vendor)
-                    row = Row(first, origin, topic, partition, len(records), size, records)
-                    self._writer.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?)", packed(row))
-                    first += 1
+                for partition, parts in by_partition(by_connector(*held), place).items():
+                    for part in cut(parts):
+                        row = Row(first, topic, partition, *part)
+                        self._do("INSERT INTO rows VALUES {}", [packed(row)])
+                        first += 1
             self._know(topic, partitions)
         return first
 
@@ -234,14 +227,14 @@ class Store:
         size = 0
         with mapped():
             cursor = self._reader.execute(
-                "SELECT id, connector, vendor, count, bytes, checksum, payload FROM rows"
+                "SELECT id, shares, checksum, payload FROM rows"
                 " WHERE topic=? AND partition=? AND id>? AND id<=? ORDER BY id",
                 (topic, partition, after, newest),
             )
-            for row_id, connector, vendor, count, length, checksum, payload in cursor:
-                records = unpack(payload, checksum)
-                rows.append(Row(row_id, Origin(connector, vendor), topic, partition, count, length, records))
-                size += length
+            for row_id, *packed_row in cursor:
+                row = Row(row_id, topic, partition, *unpacked(*packed_row))
+                rows.append(row)
+                size += row.bytes
                 if size >= most_bytes:
                     break
             cursor.close()
@@ -256,7 +249,7 @@ class Store:
 
     def usage(self) -> dict[tuple[str, str], tuple[int, int, int]]:
         """Give (connector, topic) -> (bytes, rows, events) that wait."""
-        query = "SELECT connector, topic, sum(bytes), count(*), sum(count) FROM rows GROUP BY 1, 2"
+        query = "SELECT connector, topic, sum(bytes), count(*), sum(count) FROM shares GROUP BY 1, 2"
         return {(name, topic): (size, rows, events) for name, topic, size, rows, events in self._look(query)}
 
     def last_row(self) -> int:

@@ -43,10 +43,10 @@ class Written(Struct):
 
 
 class Moved(Struct):
-    """What waits after a topic's rows have moved."""
+    """What waits after a topic's rows have moved. `usage` None: there were none."""
 
     last_row: int
-    usage: dict[tuple[str, str], tuple[int, int, int]]
+    usage: dict[tuple[str, str], tuple[int, int, int]] | None
     lanes: list[LaneSize]
 
 
@@ -137,8 +137,10 @@ class Writer:
         def place(key: bytes) -> int:
             return self._partitioner.partition(key, partitions)
 
+        newest, usage = last_row, None
         if self._topics.get(topic) != partitions:
             self._store.require_room()
-            last_row = self._store.reassign(topic, partitions, place, last_row + 1) - 1
+            newest = self._store.reassign(topic, partitions, place, last_row + 1) - 1
             self._topics[topic] = partitions
-        return Moved(last_row, self._store.usage(), self._store.lanes(topic))
+            usage = None if newest == last_row else self._store.usage()
+        return Moved(newest, usage, self._store.lanes(topic))

@@ -108,7 +108,7 @@ async def test_a_condemned_file_is_set_aside_though_it_opens(rig: Rig) -> None:
     assert store.aside is not None
     assert store.epoch > old
     aside = sqlite3.connect(store.aside)
-    assert aside.execute("SELECT sum(count) FROM rows").fetchone() == (50,)
+    assert aside.execute("SELECT sum(count) FROM shares").fetchone() == (50,)
     aside.close()
 
 

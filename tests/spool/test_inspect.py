@@ -14,7 +14,7 @@ from streamd.errors import SpoolUnusable
 from streamd.model import Origin, Record
 from streamd.spool.directory import DATABASE
 from streamd.spool.inspect import look
-from streamd.spool.rows import Row, record_bytes
+from streamd.spool.rows import Row, Share, record_bytes
 from streamd.spool.store import Commit, Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,7 +33,8 @@ def row(row_id: int, origin: Origin, topic: str, partition: int, keys: list[str]
         for key in keys
     ]
     size = sum(map(record_bytes, records))
-    return Row(row_id, origin, topic, partition, len(records), size, records)
+    share = Share(origin.connector, origin.vendor, len(records), size)
+    return Row(row_id, topic, partition, [share], records)
 
 
 @pytest.fixture
@@ -81,6 +82,31 @@ def test_a_spool_whose_daemon_is_gone_can_be_looked_into(store: Store, tmp_path:
         assert list(found.problems()) == []
 
 
+def test_of_a_row_that_connectors_share_each_is_told_its_own(tmp_path: Path) -> None:
+    store = Store(tmp_path / DATABASE, 2**30, NOW)
+    one, other = row(1, PARIS, "p.o2g.agents", 0, ["a", "b"]), row(2, ROME, "p.o2g.agents", 0, ["c"])
+    records = [record for part in (one, other) for record in part.records or ()]
+    shared = Row(1, "p.o2g.agents", 0, one.shares + other.shares, records)
+    store.commit(Commit([shared]))
+    with look(tmp_path) as found:
+        assert list(found.problems()) == []
+        assert [(lane.connector, lane.rows, lane.events, lane.bytes) for lane in found.lanes()] == [
+            ("paris", 1, 2, one.bytes),
+            ("rome", 1, 1, other.bytes),
+        ]
+        assert [lane.oldest for lane in found.lanes()] == [
+            NOW.replace(microsecond=1000),
+            NOW.replace(microsecond=2000),
+        ]
+        assert [(each.connector, each.key) for each in found.records()] == [
+            ("paris", "a"),
+            ("paris", "b"),
+            ("rome", "c"),
+        ]
+        assert [each.key for each in found.records(connector="rome")] == ["c"]
+    store.close()
+
+
 def test_where_there_is_no_spool_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(SpoolUnusable, match="there is no spool in"), look(tmp_path):
         pass
@@ -123,12 +149,12 @@ def test_verify_names_each_row_that_is_not_what_was_written(
     store.close()
     with sqlite3.connect(tmp_path / DATABASE) as vandal:
         vandal.execute("UPDATE rows SET payload = zeroblob(length(payload)) WHERE id = 1")
-        vandal.execute("UPDATE rows SET count = 7 WHERE id = 3")
+        vandal.execute("UPDATE rows SET shares = replace(shares, ',1,', ',7,') WHERE id = 3")
     vandal.close()
     assert main(command(spool, "verify")) == 1
     assert capsys.readouterr().out.splitlines() == [
         "row 1: the checksum of a row is wrong",
-        "row 3: holds 1 records, not 7",
+        "row 3: a row holds 1 records, not 7",
         "2 wrong",
     ]
 

@@ -18,7 +18,8 @@ _CHILD = """
 import sys, trio
 from itertools import count
 from pathlib import Path
-from tests.spool.rig import ORIGIN, OTHER, TOPIC, Rig, event, numbers, state
+from streamd.spool.rows import by_connector
+from tests.spool.rig import ORIGIN, OTHER, TOPIC, Rig, event, number_of, state
 
 async def appending(spool, origin, calls):
     for call in calls:
@@ -30,7 +31,8 @@ async def appending(spool, origin, calls):
 async def publishing(spool, partition):
     while True:
         for row in (await spool.lane(TOPIC, partition).take())[::2]:
-            print("published", row.origin.connector, row.id, *numbers([row]), flush=True)
+            for origin, records in by_connector(row.shares, row.records):
+                print("published", origin.connector, row.id, *map(number_of, records), flush=True)
             spool.acknowledge([row])
 
 async def main():

@@ -6,7 +6,6 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamd.model import Event, Record
+from streamd.model import Event, Origin, Record
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.lanes import TAKE_BYTES
 from streamd.spool.proofs import Proof
@@ -104,7 +103,9 @@ class Life:
     async def do(self, spool: Spool, step: str, *values: int) -> None:
         match step:
             case "put":
-                await spool.append(ORIGIN, self._events(*values), {})
+                async with trio.open_nursery() as together:  # in one commit: rows that both share
+                    for origin in (ORIGIN, OTHER):
+                        together.start_soon(spool.append, origin, self._events(origin, *values), {})
             case "take":
                 await self.reader.take(spool, values[0] % self.partitions, bool(values[1]))
             case "assign":
@@ -112,12 +113,12 @@ class Life:
                 await spool.assign(TOPIC, self.partitions)
                 self.reader.restart()
 
-    def _events(self, count: int, seed: int) -> list[Event]:
+    def _events(self, origin: Origin, count: int, seed: int) -> list[Event]:
         dice, events = random.Random(seed), []
         for _ in range(count):
             self._number += 1
             key = dice.choice(KEYS)
-            self.put.setdefault(f"emea|{key}", []).append(self._number)
+            self.put.setdefault(f"{origin.connector}|{key}", []).append(self._number)
             events.append(event(self._number, key))
         return events
 
@@ -131,15 +132,22 @@ async def _live(rig: Rig, steps: list[tuple[str, int, int]], cache_bytes: int) -
                 await life.do(spool, *step)
     async with life.open() as spool:
         await spool.assign(TOPIC, life.partitions)
-        usage = spool.usage("emea")
-        assert usage.events == len([*chain(*life.put.values())]) - len([*chain(*life.reader.read.values())])
+        usages = {name: spool.usage(name) for name in ("emea", "paris")}
+        for name, usage in usages.items():
+            assert usage.events == _count(name, life.put) - _count(name, life.reader.read)
         for partition in range(life.partitions):
             while spool.lane(TOPIC, partition).has_rows:
                 await life.reader.take(spool, partition, True)
         await spool.flush()
         assert life.reader.read == life.put
-        assert (usage.rows, usage.bytes, usage.events, spool._lanes.cache.used) == (0, 0, 0, 0)
+        assert spool._lanes.cache.used == 0
+        for usage in usages.values():
+            assert (usage.rows, usage.bytes, usage.events) == (0, 0, 0)
     rig.close()
+
+
+def _count(connector: str, by_key: dict[str, list[int]]) -> int:
+    return sum(len(found) for key, found in by_key.items() if key.startswith(f"{connector}|"))
 
 
 async def test_after_new_partition_counts_every_row_stands_where_kafka_s_partitioner_puts_its_key(
@@ -235,7 +243,7 @@ async def test_take_waits_for_the_first_row(rig: Rig, nursery: trio.Nursery) -> 
 
 
 @pytest.mark.parametrize(
-    "damage", ["payload = CAST(replace(payload, '1', '2') AS BLOB)", "connector = CAST(x'ff' AS TEXT)"]
+    "damage", ["payload = CAST(replace(payload, '1', '2') AS BLOB)", "shares = CAST(x'ff' AS TEXT)"]
 )
 async def test_a_row_that_is_not_what_was_written_is_never_given(
     rig: Rig, nursery: trio.Nursery, damage: str

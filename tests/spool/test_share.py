@@ -10,7 +10,7 @@ import trio
 from streamd.model import DEAD_LETTER, GAPS, Event
 from streamd.spool.accounts import RESERVE_BYTES, Accounts
 from streamd.spool.proofs import Proof
-from streamd.spool.rows import Row
+from streamd.spool.rows import Row, Share
 from streamd.spool.spool import Spool
 from tests.spool.rig import ORIGIN, OTHER, START, TOPIC, Rig, event, eventually, numbers
 
@@ -62,7 +62,8 @@ async def test_a_full_share_makes_append_wait_until_rows_have_left_and_no_longer
 async def test_a_full_share_of_one_connector_touches_no_other(rig: Rig, nursery: trio.Nursery) -> None:
     spool = await filled(rig, nursery, 250_000)
     nursery.start_soon(spool.append, ORIGIN, [big(99)], {})
-    await spool.append(OTHER, [big(1)], {})
+    with trio.fail_after(30):
+        await spool.append(OTHER, [big(1)], {})
     assert spool.usage("paris").events == 1
     assert spool.usage("emea").waiting
     nursery.cancel_scope.cancel()
@@ -199,7 +200,7 @@ def test_the_letter_of_a_letter_holds_back_what_that_did_among_other_rows_too() 
     accounts = Accounts({}, 0)
 
     def row(number: int) -> Row:
-        return Row(number, ORIGIN, LETTERS, 0, 1, 1)
+        return Row(number, LETTERS, 0, [Share("emea", "avaya", 1, 1)])
 
     for number in range(4):
         accounts.come([row(number)] if number else [], {"emea": START + timedelta(seconds=number)})
