@@ -46,7 +46,7 @@ class Usage:
         self.own_bytes += size if own else 0
         self.rows += rows
         self.events += events
-        if rows < 0:
+        if rows < 0 and self.waiting:
             self.waiting.unpark_all()
 
 

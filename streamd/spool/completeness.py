@@ -60,7 +60,8 @@ class Completeness:
     def left(self, row: int) -> None:
         """Note that a row has left the spool."""
         self._waiting[self._mark_of(self._stand_ins.pop(row, row))] -= 1
-        self._advance()
+        if not self._waiting[0]:
+            self._advance()
 
     def set_back(self, by: timedelta) -> None:
         """Tell all by a wall clock that was set back."""
