@@ -126,8 +126,9 @@ class Book:
             self._last[counted] = max(self._last[counted], int(position.sequence))
 
     def _note_letter(self, letter: DeadLetterData) -> None:
+        """Enter the number of what Kafka refused. A state's is that of the last event in it, and no count."""
         of = letter.of
-        if of is not None and of.source and of.epoch and of.sequence:
+        if of is not None and of.source and of.epoch and of.sequence and not of.source.endswith(".state"):
             self._streams[of.source].dead_lettered += self._numbers[of.source, of.epoch].add(int(of.sequence))
 
     # -- what came of it

@@ -80,19 +80,23 @@ def test_what_a_running_daemon_accepts_behind_the_ends_is_no_hole() -> None:
     assert holes(book) == {}
 
 
+def letter(number: int, source: str, topic: str) -> dict[str, Any]:
+    of = {"source": source, "epoch": EPOCH, "sequence": f"{number:020}", "id": "x", "topic": topic}
+    data = {"reason": "too large", "origin": "kafka", "payload_bytes": 1, "payload_sha256": "", "of": of}
+    return event(1, "/avaya/emea/dead-letter", type="streamd.dead_letter.written", data=data)
+
+
+def test_a_state_that_kafka_refused_is_no_part_of_the_count() -> None:
+    book = Book("p")
+    put(book, "streamd.dead-letter", letter(7, f"{MEASURES}.state", "p.avaya.measures.state"))
+    report = book.report()
+    assert (report.holes, report.dead_letters) == ([], 1)
+
+
 def test_an_event_that_kafka_refused_stands_in_its_dead_letter() -> None:
     book = Book("p")
     put(book, "avaya.measures", event(1), event(3))
-    of = {
-        "source": MEASURES,
-        "epoch": EPOCH,
-        "sequence": "2".zfill(20),
-        "id": "x",
-        "topic": "p.avaya.measures",
-    }
-    data = {"reason": "too large", "origin": "kafka", "payload_bytes": 1, "payload_sha256": "", "of": of}
-    letter = event(1, "/avaya/emea/dead-letter", type="streamd.dead_letter.written", data=data)
-    put(book, "streamd.dead-letter", letter)
+    put(book, "streamd.dead-letter", letter(2, MEASURES, "p.avaya.measures"))
     report = book.report()
     assert report.holes == []
     assert report.dead_letters == 1
