@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import trio
 
 from streamd.connector import Clock
+from streamd.instant import Instant, instant
 
 UNDERWAY = timedelta(seconds=2)
 """A record was made up to so long before it is pushed, and a gap speaks of when records were made."""
@@ -19,9 +20,9 @@ OLD = timedelta(minutes=5)
 class Push:
     """One push on its way into the spool, from when its head has come."""
 
-    def __init__(self, came: datetime) -> None:
+    def __init__(self, came: datetime, since: Instant) -> None:
         self.came = came
-        self.since = came - UNDERWAY
+        self.since = since
         """What it holds was made after that."""
 
 
@@ -30,16 +31,16 @@ class Pushes:
 
     `evidence`: the latest instant at which the subscription was known to deliver. `failed_at`: when a push
     failed, with `failure`, and what failed was made after `failed_since`; None again once pushes are accepted
-    for a while.
+    for a while. All of these outlive a step of the wall clock.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.changed = trio.Event()
-        self.last_push: datetime | None = None
+        self.last_push: Instant | None = None
         self.last_old: datetime | None = None
-        self.evidence: datetime | None = None
-        self.failed_since: datetime | None = None
-        self.failed_at: datetime | None = None
+        self.evidence: Instant | None = None
+        self.failed_since: Instant | None = None
+        self.failed_at: Instant | None = None
         self.failure = ""
         self._clock = clock
         self._under_way: set[Push] = set()
@@ -48,7 +49,8 @@ class Pushes:
     def come(self) -> Push:
         """Note that a push has begun to come: it holds the proof of life back until it is accepted, turned
         away, or told as failed."""
-        push = Push(self._clock.now())
+        now = self._clock.now()
+        push = Push(now, instant(now - UNDERWAY, self._clock))
         self._under_way.add(push)
         return push
 
@@ -59,21 +61,21 @@ class Pushes:
     def accepted(self, push: Push, oldest: datetime | None) -> None:
         """Note that a push is committed; `oldest`: the earliest time of a record that was new."""
         self._under_way.discard(push)
-        self.last_push = self._clock.now()
-        self.seen(push.since)
+        self.last_push = self._now()
+        self._seen(push.since)
         if oldest is not None and push.came - oldest > OLD:
             self.last_old = push.came
         self._tell()
 
     def seen(self, at: datetime) -> None:
         """Note that the subscription was there at that instant."""
-        self.evidence = at if self.evidence is None else max(self.evidence, at)
+        self._seen(instant(at, self._clock))
 
     def failed(self, reason: str, push: Push | None = None) -> None:
         """Note that a push was answered with no success: what it held is dropped, to be delivered again."""
-        now = self._clock.now()
+        now = self._now()
         if self.failed_since is None:
-            self.failed_since = min([now, *self._bounds()])
+            self.failed_since = _earliest([now, *self._bounds()])
         self.failed_at, self.failure = now, reason
         if push is not None:
             self._under_way.discard(push)
@@ -97,16 +99,24 @@ class Pushes:
         """Forget the failures, if there was none after `until`: a gap that ends there holds them."""
         if self.failed_at is None or self.failed_since is None:
             return
-        if self.failed_at <= until:
+        end = instant(until, self._clock)
+        if self.failed_at.monotonic <= end.monotonic:
             self.healthy()
         else:
-            self.failed_since = min(self.failed_since, until)
+            self.failed_since = _earliest([self.failed_since, end])
 
     def proof(self) -> datetime | None:
         """Give the instant before which all that was handed over is committed, as far as can be known."""
-        return None if self.evidence is None else min(self._bounds())
+        return None if self.evidence is None else _earliest(self._bounds()).told(self._clock)
 
-    def _bounds(self) -> list[datetime]:
+    def _now(self) -> Instant:
+        return instant(self._clock.now(), self._clock)
+
+    def _seen(self, at: Instant) -> None:
+        if self.evidence is None or at.monotonic > self.evidence.monotonic:
+            self.evidence = at
+
+    def _bounds(self) -> list[Instant]:
         """Give the instants that none can pass. What has failed was made after `failed_since`, and so was all
         that was under way then."""
         bounds = [push.since for push in self._under_way]
@@ -121,6 +131,10 @@ class Pushes:
         self.changed = trio.Event()
 
 
+def _earliest(instants: Iterable[Instant]) -> Instant:
+    return min(instants, key=lambda each: each.monotonic)
+
+
 class Arrivals:
     """The pushes of one connector, by data type."""
 
@@ -129,10 +143,6 @@ class Arrivals:
         self.online_since = clock.now()
         """When the callbacks began to answer, or when the last failed answer was given."""
         self._clock = clock
-
-    def last_push(self, data_type: str) -> datetime | None:
-        """Say when a push was last accepted."""
-        return self.streams[data_type].last_push
 
     def last_old(self, data_type: str) -> datetime | None:
         """Say when redelivery last brought something new."""

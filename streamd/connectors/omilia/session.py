@@ -18,6 +18,7 @@ from streamd.connectors.omilia.rest import Exports
 from streamd.connectors.omilia.slowly import Slowly
 from streamd.connectors.omilia.subscriptions import Subscriptions
 from streamd.errors import Rejected, Transient
+from streamd.instant import Instant, instant
 from streamd.live.herald import Herald
 from streamd.nurseries import lone_error
 
@@ -126,7 +127,9 @@ class PushSession:
                 await changed.wait()
                 continue
             self._worry(herald, FAILED, pushes.failure)
-            await herald.link.open_gap(FAILED, cause="push_failed", since=pushes.failed_since)
+            await herald.link.open_gap(
+                FAILED, cause="push_failed", since=pushes.failed_since.told(self._ctx.clock)
+            )
             with pushes.declared():
                 until = await self._recovered()
                 pushes.healthy()
@@ -140,10 +143,10 @@ class PushSession:
             changed = pushes.changed
             last, failed = pushes.last_push, pushes.failed_at
             wait = math.inf
-            if last is not None and failed is not None and last > failed:
-                wait = HEALTHY_SECONDS - (self._ctx.clock.now() - failed).total_seconds()
+            if last is not None and failed is not None and last.monotonic > failed.monotonic:
+                wait = HEALTHY_SECONDS - (self._ctx.clock.monotonic() - failed.monotonic)
                 if wait <= 0:
-                    return last
+                    return last.told(self._ctx.clock)
             with trio.move_on_after(wait):
                 await changed.wait()
 
@@ -152,27 +155,29 @@ class PushSession:
         limit = self._ctx.config.max_silence_seconds
         if limit is None:
             return
-        pushes, last = self._pushes, self._ctx.clock.now()
+        clock, pushes = self._ctx.clock, self._pushes
+        last = instant(clock.now(), clock)
         while True:
             changed = pushes.changed
-            last = max(last, pushes.last_push or last)
-            wait = limit - (self._ctx.clock.now() - last).total_seconds()
+            if pushes.last_push is not None and pushes.last_push.monotonic > last.monotonic:
+                last = pushes.last_push
+            wait = limit - (clock.monotonic() - last.monotonic)
             if wait > 0:
                 with trio.move_on_after(wait):
                     await changed.wait()
                 continue
             self._worry(herald, SILENCE, f"nothing was pushed for {limit:g} s")
-            await herald.link.open_gap(SILENCE, cause="silence", since=last)
+            await herald.link.open_gap(SILENCE, cause="silence", since=last.told(clock))
             until = await self._next_push(last)
             await herald.link.close_gap(SILENCE, until=until, restored=False, count=None)
             self._worry(herald, SILENCE, None)
 
-    async def _next_push(self, after: datetime) -> datetime:
+    async def _next_push(self, after: Instant) -> datetime:
         while True:
             changed = self._pushes.changed
             last = self._pushes.last_push
-            if last is not None and last > after:
-                return last
+            if last is not None and last.monotonic > after.monotonic:
+                return last.told(self._ctx.clock)
             await changed.wait()
 
     def _worry(self, herald: Herald, topic: str, reason: str | None) -> None:

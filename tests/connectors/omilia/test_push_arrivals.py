@@ -13,6 +13,7 @@ import trio
 from streamd.clock import SystemClock
 from streamd.connectors.omilia import arrivals, callback
 from streamd.connectors.omilia.arrivals import Pushes
+from streamd.life import Continuous
 from tests.connectors.omilia.pushing import START, Pushed, body, open_system, start
 
 SECOND = timedelta(seconds=1)
@@ -23,16 +24,20 @@ class Hands:
 
     def __init__(self) -> None:
         self.at = datetime(2026, 1, 1, tzinfo=UTC)
+        self.back = 0 * SECOND
 
     def now(self) -> datetime:
-        return self.at
+        return self.at - self.back
 
     def monotonic(self) -> float:
         return self.at.timestamp()
 
     def turn(self, seconds: float) -> datetime:
         self.at += seconds * SECOND
-        return self.at
+        return self.now()
+
+    def set_back(self, seconds: float) -> None:
+        self.back += seconds * SECOND
 
 
 def test_a_failure_after_the_link_delivers_again_is_not_forgotten_with_those_before() -> None:
@@ -54,19 +59,19 @@ def test_a_slow_push_that_fails_beside_a_good_one_is_missed_since_before_it_came
     slow = pushes.come()
     clock.turn(7)
     pushes.accepted(pushes.come(), None)
-    assert pushes.proof() == slow.since < came
+    assert pushes.proof() == slow.since.wall < came
     clock.turn(1)
     pushes.failed("a push was answered 503", slow)
     assert pushes.failed_since == slow.since
-    clock.turn(5)
-    pushes.seen(clock.now())
-    assert pushes.proof() == slow.since, "its gap is not committed yet"
+    seen = clock.turn(5)
+    pushes.seen(seen)
+    assert pushes.proof() == slow.since.wall, "its gap is not committed yet"
     with pushes.declared():
-        assert pushes.proof() == pushes.evidence
+        assert pushes.proof() == seen
         pushes.failed("another", pushes.come())
-        assert pushes.proof() == pushes.evidence, "the gap holds it, too"
+        assert pushes.proof() == seen, "the gap holds it, too"
         pushes.healthy()
-    assert pushes.proof() == pushes.evidence
+    assert pushes.proof() == seen
 
 
 def test_what_failed_before_the_subscription_was_known_is_missed_since_the_links_gap_ends() -> None:
@@ -77,7 +82,9 @@ def test_what_failed_before_the_subscription_was_known_is_missed_since_the_links
     pushes.failed("a token request was answered 503")
     pushes.seen(online_since)
     pushes.forget(online_since)
-    assert pushes.failed_since == pushes.proof() == online_since
+    assert pushes.proof() == online_since
+    assert pushes.failed_since is not None
+    assert pushes.failed_since.wall == online_since
 
 
 def test_a_stranger_holds_nothing_back() -> None:
@@ -87,6 +94,24 @@ def test_a_stranger_holds_nothing_back() -> None:
     pushes.seen(clock.turn(60))
     pushes.turn_away(stranger)
     assert pushes.proof() == clock.now()
+
+
+def test_a_clock_that_is_set_back_lets_nothing_be_proven_that_nobody_has_seen() -> None:
+    clock = Hands()
+    pushes, life = Pushes(clock), Continuous(clock)
+    life.connect(clock.now())
+    pushes.seen(clock.now())
+    assert life.prove(pushes.proof()).alive == clock.now()
+    clock.set_back(3600)
+    clock.turn(10)
+    push = pushes.come()
+    life.prove(pushes.proof())
+    came = clock.now()
+    pushes.accepted(push, None)
+    clock.turn(300)
+    alive = life.prove(pushes.proof()).alive
+    assert alive is not None
+    assert came - 3 * SECOND < alive < came
 
 
 @asynccontextmanager
