@@ -203,7 +203,12 @@ class Http:
             headers["Authorization"] = _basic(*parts["auth"])
         try:
             request = self._client.build_request(
-                method, url, params=parts.get("params"), headers=headers, content=content, data=form
+                method,
+                httpx.URL(url),
+                params=parts.get("params"),
+                headers=headers,
+                content=content,
+                data=form,
             )
         except httpx.InvalidURL:
             raise ProtocolViolation("not an HTTP URL") from None

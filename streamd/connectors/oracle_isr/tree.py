@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from lxml import etree  # type: ignore[import-untyped]
 
 from streamd.errors import ProtocolViolation
@@ -89,12 +90,19 @@ def _from_json(text: str, *, repair_quotes: bool) -> tuple[str, Any]:
 
 
 def _loaded(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(text, parse_constant=_refuse)
+    try:
+        found: dict[str, Any] = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        found = _SLOW_DECODER.decode(text)
     return found
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(constant)  # NaN and Infinity are no JSON
+
+
+# For what msgspec refuses and others write: half of a character, a number that no float holds.
+_SLOW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def plain(value: Any, name: str = "", depth: int = 0) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?")
+_LONGEST = 30  # characters of a time
 SECOND = timedelta(seconds=1)
 _FIRST_YEAR, _LAST_YEAR = 1990, 2100  # of a recording: elsewhere a clock was not set, and sums overflow
 
@@ -23,14 +25,11 @@ class Zone:
 
         In the hour that autumn has twice it is the later instant, unless that is after `latest`.
         """
-        found = _TIME.fullmatch(text)
-        if found is None or not _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR:
-            return None
-        micros = (found[3] or "").ljust(6, "0")[:6]
+        at = _read(text) if len(text) <= _LONGEST else None
+        if at is None or self._zone is UTC:
+            return at
+        local = at.replace(tzinfo=self._zone)
         try:
-            local = datetime.fromisoformat(f"{found[1]}T{found[2]}.{micros}").replace(tzinfo=self._zone)
-            if self._zone is UTC:
-                return local
             first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
         except (ValueError, OverflowError):
             return None
@@ -54,6 +53,19 @@ class Zone:
         if local.fold == 1:
             local = (whole + _repeated(local)).astimezone(self._zone)
         return _written(local)
+
+
+@lru_cache(maxsize=1024)  # a recording tells the same time in several places
+def _read(text: str) -> datetime | None:
+    """Read a time as if it were UTC."""
+    found = _TIME.fullmatch(text)
+    if found is None or not _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR:
+        return None
+    micros = (found[3] or "").ljust(6, "0")[:6]
+    try:
+        return datetime.fromisoformat(f"{found[1]}T{found[2]}.{micros}+00:00")
+    except ValueError:
+        return None
 
 
 def _repeated(local: datetime) -> timedelta:
