@@ -430,7 +430,7 @@ async def test_a_large_body_that_is_spoilt_holds_nobody_up_while_its_records_are
         assert (answer.status_code, answer.json()["received"]) == (200, 601)
         assert len(pushed.dialogs()) == 600
         assert len(pushed.letters()) == 1
-        assert longest < 0.1
+        assert longest < 0.2
 
 
 async def test_a_byte_order_mark_before_a_body_costs_no_record(system: Any) -> None:
