@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from streamd import signals
+from streamd import heap, signals
 from streamd.admin.endpoint import serve_admin
 from streamd.clock import SystemClock
 from streamd.cloudevents import Envelope
@@ -116,6 +116,7 @@ class Daemon:
                 await core.start(serve_admin, self)
                 await core.start(self.ingress.run)
                 core.start_soon(self._notifier.run, self)
+                core.start_soon(heap.keep_small)
                 await core.start(self.fleet.run)
                 self._notifier.ready()
                 log.info("started", epoch=self.spool.epoch, connectors=sorted(self.fleet.runtimes))
