@@ -66,10 +66,12 @@ class Normaliser:
         self._tenant = config.group
         self._discretion = Discretion(config.privacy)
 
-    def normalise(self, raw: bytes, *, origin: str, received: datetime, phase: Phase) -> Normal:
-        """Give the event of one record's JSON. Raises BadRecord."""
+    def normalise(
+        self, raw: bytes, *, origin: str, received: datetime, phase: Phase, unnamed: str | None = None
+    ) -> Normal:
+        """Give the event of one record's JSON; one that names no type is `unnamed`. Raises BadRecord."""
         try:
-            return self._event(raw, received, phase)
+            return self._event(raw, received, phase, unnamed)
         except UNREADABLE as error:
             raise BadRecord(f"not JSON: {type(error).__name__}", raw, origin) from error
         except _NoRecord as error:
@@ -77,10 +79,12 @@ class Normaliser:
         except UnicodeEncodeError as error:
             raise BadRecord("not JSON: a lone surrogate", raw, origin) from error
 
-    def _event(self, raw: bytes, received: datetime, phase: Phase) -> Normal:
+    def _event(self, raw: bytes, received: datetime, phase: Phase, unnamed: str | None) -> Normal:
         record = _decode(raw)
         if type(record) is not dict:
             raise _NoRecord("not an object")
+        if record and unnamed is not None:
+            record.setdefault("message_type", unnamed)
         kind = record.get("message_type")
         if type(kind) is not str or not kind:
             raise _NoRecord("without a message_type")

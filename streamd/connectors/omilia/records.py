@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import trio
 from msgspec import Struct
@@ -68,11 +69,16 @@ class Records:
     ) -> Outcome:
         """Commit what is new of `records` (one JSON each), with dead letters of the bad ones and a `note`.
 
-        `expected`: the message type that should come; others are accepted and counted. `origin` says in dead
-        letters where the records came from. What is on its way in already is waited for, and accepted here
+        `expected`: the message type that should come; others are accepted and counted. Nobody documented what
+        audit records look like: there, one without a type is of the expected. `origin` says in dead letters
+        where the records came from. What is on its way in already is waited for, and accepted here
         when it was not committed. Raises what `Context.append` raises.
         """
-        normals, letters = await self._read(records, origin=origin, received=received, phase=phase)
+        unnamed = expected if expected in AUDIT_TYPES else None
+        normalise = partial(
+            self._normaliser.normalise, origin=origin, received=received, phase=phase, unnamed=unnamed
+        )
+        normals, letters = await self._read(records, normalise)
         if expected is not None:
             self._count_strangers(normals, expected)
         accepted: list[Event] = []
@@ -95,11 +101,10 @@ class Records:
         return _outcome(accepted, repeated, len(records) - len(accepted) - repeated)
 
     async def _read(
-        self, records: Sequence[bytes], *, origin: str, received: datetime, phase: Phase
+        self, records: Sequence[bytes], normalise: Callable[[bytes], Normal]
     ) -> tuple[list[Normal], list[Event]]:
         normals: list[Normal] = []
         letters: list[Event] = []
-        normalise = self._normaliser.normalise
         taken = 0
         for raw in records:
             if taken > _AT_ONCE_BYTES:
@@ -107,7 +112,7 @@ class Records:
                 taken = 0
             taken += len(raw) + _EACH_BYTES
             try:
-                normals.append(normalise(raw, origin=origin, received=received, phase=phase))
+                normals.append(normalise(raw))
             except BadRecord as bad:
                 letters.append(self._ctx.dead_letter(bad))
         return normals, letters

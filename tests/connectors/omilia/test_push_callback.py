@@ -133,6 +133,16 @@ async def test_a_record_of_another_type_is_kept_as_what_it_is_and_counted(system
         assert pushed.tally["mismatched_types"] == 2
 
 
+async def test_an_audit_record_needs_no_type_and_another_record_does(system: Any) -> None:
+    async with system(data_types=(START, "audit_events")) as pushed:
+        await pushed.push({"user": "u1", "did": "log in"}, {}, data_type="audit_events")
+        await pushed.push({"id": "d1", "group": "c1"})
+        [audit] = pushed.events("audit.recorded")
+        assert audit["data"]["message_type"] == "audit_events"
+        assert audit["data"]["extra"] == {"user": "u1", "did": "log in"}
+        assert [letter["reason"] for letter in pushed.letters()] == ["without a message_type"] * 2
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"nonsense", b"{}", b'"x"', b'{"messages":7}', b"\xff\xfe", b"["]
 )
