@@ -20,6 +20,7 @@ from streamd.life import Continuous, Walked
 from streamd.model import CONNECTORS, Event
 from streamd.redaction import redacted
 from streamd.spool.proofs import Proof
+from streamd.status import SessionStatus
 from streamd.supervision import attempt
 from streamd.telling import tell
 
@@ -115,8 +116,12 @@ class SessionLink:
 
     def is_in(self, *states: ConnectorState) -> bool:
         """Tell whether the session is in one of these states."""
-        status = self._runtime.status.sessions.get(self._session.name)
+        status = self._status
         return status is not None and status.state in states
+
+    @property
+    def _status(self) -> SessionStatus | None:
+        return self._runtime.status.sessions.get(self._session.name)
 
     def raise_bug(self) -> None:
         """Raise the bug of the session's proof of life, if it had one."""
@@ -156,7 +161,11 @@ class SessionLink:
     async def snapshot_completed(self, *, proven: bool, **data: Any) -> None:
         if proven:
             self._runtime.gaps.heal(self._session.name, by="snapshot", now=self._runtime.clock.now())
-        await self._tell("snapshot", "snapshot_completed", proven=proven, **data)
+        status = self._status
+        if status is not None and status.state in ("live", "degraded"):  # it was over; only its proof is new
+            await self._tell(status.state, "snapshot_completed", reason=status.reason, proven=proven, **data)
+        else:
+            await self._tell("snapshot", "snapshot_completed", proven=proven, **data)
 
     async def live(self) -> None:
         if self._was_lost:

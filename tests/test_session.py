@@ -354,6 +354,29 @@ async def test_without_a_proof_since_the_connection_its_gap_begins_where_that_di
     assert gaps(rig)[2][1]["from"] == told(at(4))
 
 
+async def test_a_proof_that_comes_after_the_snapshot_s_end_leaves_the_link_live(
+    rig: Rig, record: Record, mock_clock: trio.testing.MockClock
+) -> None:
+    async def snapshots(link: Link) -> None:
+        await link.connected(at(0))
+        await link.snapshot_begun()
+        for proven in (False, True):
+            await link.snapshot_completed(proven=proven)
+            await link.live()
+        await trio.sleep_forever()
+
+    spool = rig.spool()
+    async with running(spool, runtime(spool, record, rig.clock, Script(snapshots))):
+        await eventually(lambda: moments(rig).count("snapshot_completed") == 2)
+        await settled(spool)
+    states = [(each["type"].split(".")[-1], each["data"]["state"]) for each in rig.events(CONNECTORS_TOPIC)]
+    assert [each for each in states if each[0] in ("snapshot_completed", "live")] == [
+        ("snapshot_completed", "snapshot"),
+        ("live", "live"),
+        ("snapshot_completed", "live"),
+    ]
+
+
 async def test_a_proven_snapshot_heals_what_is_closed_and_an_unproven_one_nothing(
     rig: Rig, record: Record, mock_clock: trio.testing.MockClock
 ) -> None:
