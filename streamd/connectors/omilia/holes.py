@@ -5,13 +5,14 @@ When which hours are exported is decided in missing.py, and how in export.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NoReturn
 
 import trio
 
 from streamd.connector import Context, Progress
+from streamd.connectors.omilia.answers import Unaccepted
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.audit import Audit
 from streamd.connectors.omilia.config import OmiliaConfig
@@ -38,6 +39,7 @@ from streamd.pull.windows import Window, ceil_hour, clip, floor_hour, slices
 
 _LOOK_SECONDS = 5.0
 _BY_HAND = "hand-"
+_AUDIT = "audit"
 _TOPIC = "exports"  # of a herald's worry
 
 
@@ -53,6 +55,9 @@ class Holes:
         self._exporter = Exporter(ctx, exports, records)
         self._heralds: dict[str, Herald] = {}
         self._refusal: str | None = None
+        self._aside: set[str] = set()
+        """The gaps, or the audit, whose export was not accepted."""
+        self._put_aside = trio.Event()
         self._parts = Ledger(ctx, "hole/", Part)
         self._audit = Audit(ctx, self._exporter, self._heralds)
 
@@ -66,16 +71,20 @@ class Holes:
         self._heralds[data_type] = herald
         herald.worry(_TOPIC, self._refusal)
 
-    async def run(self) -> NoReturn:
+    async def run(self) -> None:
         """Heal for ever; what is refused is tried again slowly, and at once when an operator asks."""
         await self._forget(lambda name, errand: name.startswith(_BY_HAND))  # whoever asked for it is gone
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_again_and_again)
+            nursery.start_soon(self._ask_again)
+
+    async def _look_again_and_again(self) -> NoReturn:
         slowly = Slowly(self._ctx)
         while True:
             try:
                 await self._look()
             except Rejected as error:
-                self._ctx.log.error("export_refused", reason=error.reason)
-                self._worry(f"exports: {error.reason}")
+                self._refused(error)
                 await slowly.wait()
                 self._exports.forgive()
                 await self._forget(lambda name, errand: bool(errand.gaps))  # to be planned anew
@@ -84,8 +93,28 @@ class Holes:
                 self._ctx.log.info("healing_delayed", reason=error.reason)
             else:
                 slowly.reset()
-                self._worry(None)
+                if not self._aside:
+                    self._worry(None)
             await trio.sleep(min(_LOOK_SECONDS, self._ctx.config.export.poll_seconds))
+
+    async def _ask_again(self) -> NoReturn:
+        """Ask again slowly for what was put aside."""
+        slowly = Slowly(self._ctx)
+        while True:
+            await self._put_aside.wait()
+            self._put_aside = trio.Event()
+            await slowly.wait()
+            self._aside.clear()
+
+    def _put_by(self, what: Iterable[str], error: Unaccepted) -> None:
+        """Put aside what is not accepted: its hours may be older than this contract keeps."""
+        self._refused(error)
+        self._aside.update(what)
+        self._put_aside.set()
+
+    def _refused(self, error: Rejected) -> None:
+        self._ctx.log.error("export_refused", reason=error.reason)
+        self._worry(f"exports: {error.reason}")
 
     def _worry(self, refusal: str | None) -> None:
         """Show in the state of the sessions whether what they miss can be fetched."""
@@ -138,20 +167,30 @@ class Holes:
     # -- gaps
 
     async def _look(self) -> None:
-        """Do the errand that was begun, else the next one that is due, then the audit."""
+        """Do the errand that was begun, else the next one that is due, else the audit. Raises Rejected.
+
+        One that is not accepted keeps no other waiting.
+        """
         server_now = self._exports.server.now()
         if server_now is None:
             return  # nothing was heard of the platform yet
-        begun = next((each for each in self._exporter.ledger.all().values() if each.gaps), None)
-        if begun is not None:
-            await self._heal(begun)
-            return
-        dues = await self._dues(server_now)
-        if dues:
+        errand = next((each for each in self._exporter.ledger.all().values() if each.gaps), None)
+        if errand is None:
+            dues = [each for each in await self._dues(server_now) if each.hole.gap_id not in self._aside]
             style = self._ctx.config.export.types_style
-            await self._heal(errand_for(dues, style, server_now))
-        else:
-            await self._audit.look(server_now)
+            errand = errand_for(dues, style, server_now) if dues else None
+        if errand is not None:
+            name, gaps = errand.name, errand.gaps
+            try:
+                await self._heal(errand)
+            except Unaccepted as error:
+                self._put_by(gaps, error)
+                await self._forget(lambda each, _: each == name)
+        elif _AUDIT not in self._aside:
+            try:
+                await self._audit.look(server_now)
+            except Unaccepted as error:
+                self._put_by([_AUDIT], error)
 
     async def _dues(self, server_now: datetime) -> list[Due]:
         """Give what is due for an export; settle what no export can tell anything about."""

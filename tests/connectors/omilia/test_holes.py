@@ -239,6 +239,19 @@ async def test_a_refused_export_shows_in_the_state_and_is_asked_for_again_at_onc
         await it.until_settled(3)
 
 
+async def test_an_export_that_is_never_accepted_keeps_no_other_hole_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.connectors.omilia.plan.RETENTION", 100 * DAY)  # this contract keeps less
+    async with bench(tmp_path, "retention-400") as it:
+        now = it.simulator.now()
+        await it.declare(now - 70 * DAY, now - 70 * DAY + HOUR, "dialog_step")
+        await it.declare(now - 28 * HOUR, now - 4 * HOUR, "dialog_step")
+        await it.running.until(lambda: [gap["events"] for gap in it.gaps] == ["pending", "recovered"])
+        await it.running.until_state("degraded")
+        assert "exports: export: 400" in it.running.reason
+
+
 # -- by hand
 
 
