@@ -16,7 +16,7 @@ import trio
 from streamd.connector import Context
 from streamd.connectors.omilia.arrivals import Arrivals, Push
 from streamd.connectors.omilia.bearer import Gate, unauthorized
-from streamd.connectors.omilia.config import OmiliaConfig
+from streamd.connectors.omilia.config import OmiliaConfig, audit_type
 from streamd.connectors.omilia.delivery import parse_schema_name
 from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.replies import busy, reply
@@ -104,7 +104,11 @@ class Callback:
             return 0, None
         self._observe(found)
         outcome = await self._records.accept(
-            found.records, origin=origin, received=came, expected=self._data_type
+            found.records,
+            origin=origin,
+            received=came,
+            expected=self._data_type,
+            unnamed=audit_type([self._data_type]),
         )
         return len(found.records), outcome.oldest
 

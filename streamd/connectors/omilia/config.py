@@ -7,7 +7,7 @@ in Omilia's document ("Omilia's rule") or our stricter reading of it ("streamd's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -135,6 +135,12 @@ class OmiliaConfig(ConnectorConfig, frozen=True, kw_only=True):
     def external(self) -> bool:
         """Tell whether somebody else's identity provider issues the tokens that pushes carry."""
         return self.token_issuer == "external"  # noqa: S105 - no password
+
+
+def audit_type(data_types: Iterable[str]) -> str | None:
+    """Give the audit type among these: what records without a `message_type` are of, for nobody documented
+    what audit records look like."""
+    return next((each for each in data_types if each in AUDIT_TYPES), None)
 
 
 def check(config: OmiliaConfig, path: str) -> Sequence[Problem]:

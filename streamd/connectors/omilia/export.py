@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from streamd.connector import Changes, Context
 from streamd.connectors.omilia.answers import CONFLICT, Gone, Job, Unaccepted
-from streamd.connectors.omilia.config import OmiliaConfig
+from streamd.connectors.omilia.config import OmiliaConfig, audit_type
 from streamd.connectors.omilia.errand import NO_JOB, Errand
 from streamd.connectors.omilia.jobs import EXPIRED, READY, standing
 from streamd.connectors.omilia.members import is_audio, records_of
@@ -211,6 +211,7 @@ class Exporter:
         return await self._move(errand, page=errand.page + 1)
 
     async def _publish(self, errand: Errand, records: list[bytes]) -> Errand:
+        unnamed = audit_type(self._ctx.config.data_types) if audit_type(errand.types) else None
         for begin in range(0, len(records), AT_ONCE):
             part = records[begin : begin + AT_ONCE]
             outcome = await self._records.accept(
@@ -218,6 +219,7 @@ class Exporter:
                 origin=ORIGIN,
                 received=self._ctx.clock.now(),
                 phase="backfill",
+                unnamed=unnamed,
                 note=partial(self._note, errand),
             )
             errand = replace(

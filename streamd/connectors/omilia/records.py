@@ -65,16 +65,16 @@ class Records:
         received: datetime,
         phase: Phase = "live",
         expected: str | None = None,
+        unnamed: str | None = None,
         note: Note = lambda kinds: NO_CHANGES,
     ) -> Outcome:
         """Commit what is new of `records` (one JSON each), with dead letters of the bad ones and a `note`.
 
-        `expected`: the message type that should come; others are accepted and counted. Nobody documented what
-        audit records look like: there, one without a type is of the expected. `origin` says in dead letters
-        where the records came from. What is on its way in already is waited for, and accepted here
-        when it was not committed. Raises what `Context.append` raises.
+        `expected`: the message type that should come; others are accepted and counted. `unnamed`: that of
+        records without one, which are bad otherwise. `origin` says in dead letters where the records came
+        from. What is on its way in already is waited for, and accepted here when it was not committed. Raises
+        what `Context.append` raises.
         """
-        unnamed = expected if expected in AUDIT_TYPES else None
         normalise = partial(
             self._normaliser.normalise, origin=origin, received=received, phase=phase, unnamed=unnamed
         )

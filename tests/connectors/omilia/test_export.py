@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -194,6 +195,22 @@ async def test_a_record_that_cannot_be_read_costs_no_other(tmp_path: Path, fault
         assert done.total == it.due(errand.rest[0])
         assert done.unread == 0
         assert done.bad == len(it.running.events("dead_letter.written")) > 0
+
+
+async def test_an_audit_record_without_a_type_is_known_by_stream_and_by_export(tmp_path: Path) -> None:
+    async with bench(tmp_path, calls=0, data_types=["audit_events"]) as it:
+        errand = it.errand(types=("audit",))
+        records = [it.simulator.audit() for _ in range(2)]
+        for record in records:
+            content = msgspec.json.decode(record.payload)
+            del content["message_type"]
+            record.payload = msgspec.json.encode(content)
+            record.time = int(errand.rest[0].begin.timestamp() * 1000)
+        await it.exporter._records.accept(
+            [records[0].payload], origin="test", received=it.simulator.now(), unnamed="audit_events"
+        )
+        done = await it.exporter.run(errand)
+        assert (done.total, done.known, done.bad) == (1, 1, 0)
 
 
 async def test_an_export_that_expires_between_pages_is_asked_for_again(tmp_path: Path) -> None:
