@@ -17,10 +17,13 @@ from streamd.transport.proxy import ask_tunnel, parse_proxy, place
 
 RECEIVE_BYTES = 262_144
 SEND_SECONDS = 10.0
-# Each reading costs some 200 CPU us, whatever it brings: where they would follow each other closely, and
-# bring little, one is made out of several.
-PAUSE_SECONDS = 0.005
+# Each reading costs 200 to 500 CPU us, whatever it brings: where they would follow each other closely, and
+# bring little, one is made out of several. Those of a busy stream are further apart, as its commits are; but
+# not where they bring 64 KiB: that may be all that the peer was allowed to send.
+PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.005, 0.01
 _LITTLE_BYTES = 32_768
+_BUSY_BYTES = range(8192, 65_536)
+_BUSY_RATE = 1_500_000  # bytes a second: 2,700 of Avaya's messages
 # A reader that stood still so long, and then finds so much, may have had no room for more (some 40 kB where
 # segments are small): the peer's kernel keeps what it was given, and sends it once this end reads again.
 STILL_SECONDS = 0.25
@@ -57,14 +60,14 @@ class Watched(trio.abc.Stream):
         self.last_bytes_at = self.drained_at = monotonic()
         self._empty_at = self.caught_up_at = self.drained_at
         self._went_on_at: float | None = None
-        self._pauses = False
+        self._pause = 0.0
         self.fault: str | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         # Only a new call proves that the layer above has worked off what the last one returned.
         self.drained_at = self._empty_at
-        if self._pauses:
-            await trio.sleep(PAUSE_SECONDS)
+        if self._pause:
+            await trio.sleep(self._pause)
         await trio.lowlevel.checkpoint_if_cancelled()
         asked = max_bytes or RECEIVE_BYTES
         before = monotonic()
@@ -83,7 +86,7 @@ class Watched(trio.abc.Stream):
             self._note_empty(before)
         if data:
             now = monotonic()
-            self._pauses = len(data) < _LITTLE_BYTES and now - self.last_bytes_at < 2 * PAUSE_SECONDS
+            self._pause = pause_after(len(data), now - self.last_bytes_at)
             self.last_bytes_at = now
         else:
             self.drained_at = before
@@ -138,6 +141,16 @@ class Watched(trio.abc.Stream):
         except trio.ClosedResourceError:
             self.fault = self.fault or "closed here"
             raise
+
+
+def pause_after(brought: int, seconds: float) -> float:
+    """Give the seconds to wait before the next reading.
+
+    The last one `brought` so many bytes, so many `seconds` after the one before.
+    """
+    if brought in _BUSY_BYTES and brought >= _BUSY_RATE * seconds:
+        return LONG_PAUSE_SECONDS
+    return PAUSE_SECONDS if brought < _LITTLE_BYTES and seconds < 2 * PAUSE_SECONDS else 0.0
 
 
 class Opened(NamedTuple):

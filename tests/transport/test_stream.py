@@ -63,6 +63,42 @@ async def test_a_stream_that_is_closed_while_its_reader_pauses_ends_the_reading_
     assert opened.watch.fault == "closed here"
 
 
+@pytest.mark.parametrize(
+    ("brought", "seconds", "pause"),
+    [
+        (600, 1.0, 0.0),  # a lone message
+        (600, 0.001, stream.PAUSE_SECONDS),
+        (2_800, 0.005, stream.PAUSE_SECONDS),  # 1,000 of Avaya's messages a second
+        (14_000, 0.005, stream.LONG_PAUSE_SECONDS),  # 5,000
+        (40_000, 0.014, stream.LONG_PAUSE_SECONDS),
+        (12_000, 0.02, 0.0),  # 1,000 again, after something held the reader up
+        (65_536, 0.01, 0.0),
+    ],
+)
+def test_only_what_comes_closely_and_cannot_fill_a_window_is_read_together(brought, seconds, pause):
+    assert stream.pause_after(brought, seconds) == pause
+
+
+async def test_a_busy_stream_is_read_in_larger_pieces(serve, monkeypatch):
+    monkeypatch.setattr(stream, "LONG_PAUSE_SECONDS", 0.2)
+    read = trio.Event()
+
+    async def script(stream):
+        await stream.send_all(b"a" * 10_000)
+        await read.wait()
+        await stream.send_all(b"b")
+        await trio.sleep(0.02)
+        await stream.send_all(b"c")
+        await trio.sleep_forever()
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    async with opened.stream:
+        opened.watch.last_bytes_at = monotonic()  # as if something had come just now
+        assert await opened.stream.receive_some() == b"a" * 10_000
+        read.set()
+        assert await opened.stream.receive_some() == b"bc"
+
+
 async def test_what_the_layer_above_has_not_worked_off_is_not_proved(serve):
     async def script(stream):
         await trio.sleep(0.01)
