@@ -48,7 +48,7 @@ async def look(ctx: Context[O2gConfig], http: Http, url: str) -> None:
 
 async def _root(ctx: Context[O2gConfig], http: Http, url: str) -> Root:
     answer = await http.request("GET", url)
-    raise_unless_ok(ctx, "server information", answer)
+    raise_unless_ok(ctx, "server information", answer, gone=Transient)
     return read(Root, answer.body, "the server information")
 
 
@@ -58,7 +58,7 @@ async def authenticated(ctx: Context[O2gConfig], http: Http, url: str) -> tuple[
     answer = await http.request("GET", url, auth=(config.login, config.password.reveal()))
     if judge(answer.status) is Verdict.DENIED:
         raise WrongPassword(f"authentication: {answer.status} {error_text(answer.body)}".rstrip())
-    raise_unless_ok(ctx, "authentication", answer)
+    raise_unless_ok(ctx, "authentication", answer, gone=Transient)
     given = read(Authentication, answer.body, "the answer to the authentication")
     cookies = Cookies()
     cookies.take(answer.headers)
@@ -93,8 +93,11 @@ def chosen(config: O2gConfig, urls: Pair, asked: str, what: str) -> str:
     return url
 
 
-def raise_unless_ok(ctx: Context[O2gConfig], what: str, answer: Response) -> None:
-    """Raise what the status asks for."""
+def raise_unless_ok(
+    ctx: Context[O2gConfig], what: str, answer: Response, *, gone: type[Transient | Rejected] = Rejected
+) -> None:
+    """Raise what the status asks for; `gone` for a 404: on the way in it passes, for a web server answers so
+    while its O2G is starting."""
     verdict = judge(answer.status)
     if verdict is Verdict.OK:
         return
@@ -102,7 +105,9 @@ def raise_unless_ok(ctx: Context[O2gConfig], what: str, answer: Response) -> Non
     reason = f"{what}: {answer.status} {error_text(answer.body)}".rstrip()
     if verdict is Verdict.DENIED:
         raise Denied(reason)
-    if verdict in (Verdict.REFUSED, Verdict.GONE):
+    if verdict is Verdict.GONE:
+        raise gone(reason)
+    if verdict is Verdict.REFUSED:
         raise Rejected(reason)
     retry_after = retry_after_seconds(answer.headers, ctx.clock.now())
     if verdict is Verdict.SLOW_DOWN:

@@ -40,6 +40,7 @@ ROWS = {
         "forbidden-403:open=1 limited-429:open=1",
         "unauthorized-401:subscribe=1",
         "error-500:info=1 error-500:session=1 error-500:subscribe=1 error-500:logins=1",
+        "missing-404:info=1 missing-404:authenticate=1",
         "error-500:snapshot=1 error-500:agent=1",
         "unauthorized-401:snapshot=1",
         "missing-404:snapshot=1",
