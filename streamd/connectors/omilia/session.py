@@ -11,7 +11,7 @@ import trio
 
 from streamd.connector import Context, Link
 from streamd.connectors.omilia.arrivals import UNDERWAY, Pushes
-from streamd.connectors.omilia.callback import Callback
+from streamd.connectors.omilia.callback import ANSWER_SECONDS, Callback
 from streamd.connectors.omilia.config import OmiliaConfig
 from streamd.connectors.omilia.holes import Holes
 from streamd.connectors.omilia.rest import Exports
@@ -24,6 +24,9 @@ from streamd.nurseries import lone_error
 
 FAILED, SILENCE = "failed", "silence"
 """Kinds of gaps beside the link's own."""
+PAUSE_SECONDS = ANSWER_SECONDS
+"""A push that has waited that long for a process that stood still was given up."""
+_TICK_SECONDS = 1.0
 HEALTHY_SECONDS = 2.0  # after the last failed answer pushes are taken for accepted again
 
 
@@ -76,6 +79,7 @@ class PushSession:
                 nursery.start_soon(self._watch, herald)
                 nursery.start_soon(self._mind_failures, herald)
                 nursery.start_soon(self._mind_silence, herald)
+                nursery.start_soon(self._mind_pauses, herald)
 
     async def _subscribe(self, herald: Herald, online_since: datetime) -> datetime:
         """Make the subscription; give since when it delivers. Raises Transient or Rejected.
@@ -171,6 +175,18 @@ class PushSession:
             until = await self._next_push(last)
             await herald.link.close_gap(SILENCE, until=until, restored=False, count=None)
             self._worry(herald, SILENCE, None)
+
+    async def _mind_pauses(self, herald: Herald) -> NoReturn:
+        """Declare the time in which this process stood still: frozen, swapped out, starved."""
+        clock = self._ctx.clock
+        while True:
+            since, began = instant(clock.now() - UNDERWAY, clock), trio.current_time()
+            await trio.sleep(_TICK_SECONDS)
+            if trio.current_time() - began - _TICK_SECONDS > PAUSE_SECONDS:
+                with self._pushes.held(since):
+                    await herald.link.declare_gap(
+                        cause="paused", since=since.told(clock), until=clock.now(), events="pending"
+                    )
 
     async def _next_push(self, after: Instant) -> datetime:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 import trio
 
 from streamd.clock import SystemClock
-from streamd.connectors.omilia import arrivals, callback
+from streamd.connectors.omilia import arrivals, callback, session
 from streamd.connectors.omilia.arrivals import Pushes
 from streamd.life import Continuous
 from tests.connectors.omilia.pushing import START, Pushed, body, open_system, start
@@ -175,3 +176,18 @@ async def test_the_proof_of_life_waits_until_the_gap_of_a_failed_push_is_committ
         await pushed.until(lambda: proof() > came)
         assert pushed.gaps()[0]["from"] <= told(came)
         pushed.let_in()
+
+
+async def test_the_time_in_which_the_process_stood_still_is_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(session, "_TICK_SECONDS", 0.05)
+    async with open_system(tmp_path, data_types=[START]) as (_, pushed):
+        await pushed.push(start("d0"))
+        before = SystemClock().now()
+        time.sleep(1.0)  # noqa: ASYNC251 - that is what a frozen process does
+        begin, end = told(before), told(before + SECOND)
+        await pushed.until(lambda: any(gap["from"] <= begin and end <= gap["to"] for gap in pushed.gaps()))
+        assert {gap["cause"] for gap in pushed.gaps()} == {"paused"}
+        assert {gap["events"] for gap in pushed.gaps()} == {"pending"}
