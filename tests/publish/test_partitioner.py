@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import aiokafka.partitioner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,3 +21,24 @@ def test_a_key_goes_to_the_partition_of_kafkas_default_partitioner(key: bytes, p
     choose = aiokafka.partitioner.DefaultPartitioner()
     placed = [Partitioner().partition(key, partitions)] * 2
     assert placed == [choose(key, list(range(partitions)), list(range(partitions)))] * 2
+
+
+@given(st.binary(max_size=40), st.lists(st.integers(1, 100), min_size=2))
+def test_topics_of_different_partition_counts_do_not_disturb_each_other(
+    key: bytes, counts: list[int]
+) -> None:
+    partitioner = Partitioner()
+    placed = [partitioner.partition(key, partitions) for partitions in counts]
+    assert placed == [Partitioner().partition(key, partitions) for partitions in counts]
+
+
+def test_keys_that_never_come_again_take_a_bounded_memory() -> None:
+    partitioner = Partitioner(remembered=100)
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            partitioner.partition(b"%0250d" % number, 6)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * 100 * 250
