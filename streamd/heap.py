@@ -10,7 +10,7 @@ import ctypes
 
 import trio
 
-_SECONDS = 10.0  # between two times; one takes 2 to 4 ms of CPU, without the GIL
+_SECONDS = 2.0  # between two times; one takes 2 to 4 ms of CPU, without the GIL
 
 
 async def keep_small(seconds: float = _SECONDS) -> None:
