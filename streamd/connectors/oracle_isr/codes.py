@@ -23,6 +23,8 @@ class Action(Enum):
     """An operator must allow our address; or it is how this server says that a token is no longer good."""
     GIVE_UP = auto()
     """Refused as we stand: no retry but the slow one."""
+    BAD_QUERY = auto()
+    """A criterion is none for this server, or our own mistake: then as GIVE_UP."""
 
 
 _ACTIONS: Mapping[int, Action] = {
@@ -30,7 +32,7 @@ _ACTIONS: Mapping[int, Action] = {
     -1: Action.SUSPECT_TOKEN,
     1: Action.GIVE_UP,
     2: Action.HOST_REFUSED,
-    **dict.fromkeys((*range(3, 10), 14, 18, 27), Action.GIVE_UP),
+    **dict.fromkeys((*range(3, 10), 14, 18, 27), Action.BAD_QUERY),
     **dict.fromkeys((10, 15, 20), Action.RETRY),
     **dict.fromkeys((11, 23, 24, 25), Action.LATER),
     # Of recording control and routes, which a reader does not ask for: never the answer that nothing was

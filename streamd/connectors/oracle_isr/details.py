@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamd.connectors.oracle_isr.discretion import Discretion
-from streamd.connectors.oracle_isr.face import Face, NotNow, Turn
+from streamd.connectors.oracle_isr.face import BadQuery, Face, NotNow, Turn
 from streamd.connectors.oracle_isr.wire import Tree, live_id, recording_id, text_of
 from streamd.connectors.oracle_isr.zone import Zone
 from streamd.pull.windows import Window
@@ -51,16 +51,26 @@ class Details:
         """Read a running recording by the id that a list has of it; None: the server does not give it so."""
         wanted = live_id(tree)
         name = "tmpRecordingId" if "tmpRecordingId" in tree else "recordingId"
-        reply = await self._face.search({"inProgress": "true", name: wanted or ""}, turn)
+        try:
+            reply = await self._face.search({"inProgress": "true", name: wanted or ""}, turn)
+        except BadQuery:
+            return None
         found = reply.recording
         return self._discreet(found) if found is not None and live_id(found) == wanted else None
 
     async def _ask(self, criteria: dict[str, str], wanted: str | None, turn: Turn) -> Tree | None:
-        reply = await self._face.search({"inProgress": "false", **criteria}, turn)
+        by_id = "recordingId" in criteria
+        try:
+            reply = await self._face.search({"inProgress": "false", **criteria}, turn)
+        except BadQuery:
+            if not by_id:
+                raise
+            self._by_id = False
+            return None
         found = reply.recording
         if found is not None and recording_id(found) == wanted:
             return self._discreet(found)
-        if "recordingId" in criteria and (found is not None or reply.matches):
+        if by_id and (found is not None or reply.matches):
             self._by_id = False  # it is no criterion here: what came is not what was asked for
             return None
         if reply.matches:

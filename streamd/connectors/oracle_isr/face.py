@@ -45,6 +45,10 @@ class NotNow(Transient):
     """What was asked for cannot be had yet: to be tried again in its own time."""
 
 
+class BadQuery(Rejected):
+    """FACE does not take what was asked for."""
+
+
 class Unreadable(ProtocolViolation):
     """A reply of FACE that cannot be read, though the server is well; `body` as it came."""
 
@@ -65,7 +69,7 @@ class _Judged(Struct, frozen=True):
 
 
 class Face:
-    """FACE of one server. Calls raise Transient (RateLimited, Unreadable among them) or Rejected."""
+    """FACE of one server. Calls raise Transient (RateLimited, Unreadable too) or Rejected (BadQuery too)."""
 
     def __init__(self, ctx: Context[OracleIsrConfig], http: Http, server_clock: ServerClock) -> None:
         config = ctx.config
@@ -154,6 +158,8 @@ class Face:
         match action(reply.code):
             case Action.GIVE_UP:
                 return _Judged(None, Rejected(reason))
+            case Action.BAD_QUERY:
+                return _Judged(None, BadQuery(reason))
             case Action.HOST_REFUSED:
                 return _Judged(None, Rejected(f"{reason} (our address must be allowed)"), suspects_token=True)
             case Action.SUSPECT_TOKEN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ACK, NACK, NOT_AUTHORIZED, PARAMETER_MISSING, INVALID_COMMAND = 0, -1, 2, 27, 5
+NO_SUCH_PARAMETER = 3
 NOT_FOUND, NOTHING_BY_UCID = 19, 26
 
 MESSAGES: Mapping[int, str] = {

@@ -109,6 +109,11 @@ class Face:
             return error(codes.PARAMETER_MISSING, "Missing Parameter - token parameter is required")
         if not service.accounts.knows(request.query["token"]):
             return self._unknown_token()
+        if service.faults.has("recordingid-refused") and request.query.keys() & {
+            "recordingId",
+            "tmpRecordingId",
+        }:
+            return error(codes.NO_SUCH_PARAMETER)
         return look_up(service, operation, request.query, json=_json_asked(request, service))
 
     def _unknown_token(self) -> Reply | Response:

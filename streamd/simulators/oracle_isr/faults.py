@@ -66,6 +66,7 @@ _SEARCH = (
     Switch("order-newest", 2, "I", "lists come with the newest id first", choice="order"),
     Switch("cut-unsaid", 2, "I", "a list that was cut has the message of a whole one"),
     Switch("recordingid-ignored", 2, "P", "recordingId and tmpRecordingId are no criteria (before 6.4)"),
+    Switch("recordingid-refused", 2, "I", "recordingId and tmpRecordingId are refused: code 3"),
     Switch("live-bounds-ignored", 10, "I", "bounds of time are ignored with inProgress=true"),
     Switch("live-match-tmp", 10, "I", "live matches have tmpRecordingId", choice="live", default=True),
     Switch(

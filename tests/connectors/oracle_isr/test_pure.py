@@ -31,7 +31,7 @@ TABLE = [
     (-1, Action.SUSPECT_TOKEN),
     (1, Action.GIVE_UP),
     (2, Action.HOST_REFUSED),
-    *((code, Action.GIVE_UP) for code in (3, 4, 5, 6, 7, 8, 9, 14, 18, 27)),
+    *((code, Action.BAD_QUERY) for code in (3, 4, 5, 6, 7, 8, 9, 14, 18, 27)),
     *((code, Action.RETRY) for code in (10, 15, 20)),
     (11, Action.LATER),
     *((code, Action.LATER) for code in (12, 13, 17, 21, 22)),

@@ -151,11 +151,12 @@ async def test_what_is_missing_is_asked_for_by_its_call_whatever_hides_who_spoke
         assert {asked.get("from"), asked.get("to")} - {None} == told
 
 
+@pytest.mark.parametrize("how", ["ignored", "refused"])
 @pytest.mark.parametrize("privacy", HIDDEN.values(), ids=HIDDEN)
 async def test_a_server_before_6_4_is_asked_by_the_call_whatever_hides_who_spoke(
-    privacy: PrivacyConfig, system: Any
+    privacy: PrivacyConfig, how: str, system: Any
 ) -> None:
-    async with system("recordingid-ignored", privacy=privacy) as (simulator, running):
+    async with system(f"recordingid-{how}", privacy=privacy) as (simulator, running):
         await running.until_state("live")
         recordings = [simulator.recorded(ani="1001", dnis="2002") for _ in range(3)]
         await running.until(
