@@ -21,22 +21,21 @@ def refuse_later(path: Path, found: int) -> None:
 def migrate(connection: sqlite3.Connection) -> None:
     """Let each row say whose its records are by shares, and pack those of format 1 that are plain msgpack.
 
-    Until format 2 a row was of one connector. One transaction; row by row, so that the file gets no larger.
-    Raises SpoolCorrupt.
+    Until format 2 a row was of one connector. One transaction; some rows at a time, so that the file hardly
+    grows. Raises SpoolCorrupt.
     """
     with transaction(connection):
         connection.execute("DROP INDEX rows_by_lane")
         connection.execute("ALTER TABLE rows RENAME TO former")
         for statement in SCHEMA.split(";"):
             connection.execute(statement)
-        for (row_id,) in connection.execute("SELECT id FROM former ORDER BY id").fetchall():
-            former = "SELECT checksum, payload FROM former WHERE id=?"
-            checksum, payload = connection.execute(former, (row_id,)).fetchone()
-            connection.execute(
-                "INSERT INTO rows SELECT id, topic, partition,"
-                " json_array(json_array(connector, vendor, count, bytes)), ?, ? FROM former WHERE id=?",
-                (*packed_anew(payload, checksum), row_id),
-            )
-            connection.execute("DELETE FROM former WHERE id=?", (row_id,))
+        former = (
+            "SELECT payload, checksum, id, topic, partition,"
+            " json_array(json_array(connector, vendor, count, bytes)) FROM former ORDER BY id LIMIT 64"
+        )
+        while some := connection.execute(former).fetchall():
+            values = [(*columns, *packed_anew(payload, checksum)) for payload, checksum, *columns in some]
+            connection.executemany("INSERT INTO rows VALUES (?,?,?,?,?,?)", values)
+            connection.executemany("DELETE FROM former WHERE id=?", [row[:1] for row in values])
         connection.execute("DROP TABLE former")
         connection.execute("UPDATE meta SET value=? WHERE name='format'", (str(FORMAT),))
