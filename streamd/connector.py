@@ -151,6 +151,10 @@ class Context(Protocol[C_co]):
         """Give the committed names that begin with `prefix`, with their values."""
         ...
 
+    def states_of(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Give those of these names that are committed, with their values: one look-up for all."""
+        ...
+
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         """Show in the status how those stand that are kept at the vendor, and no others."""
         ...

@@ -77,6 +77,9 @@ class ProbeContext:
     def states(self, prefix: str) -> Mapping[str, bytes]:
         return {name: value for name, value in self._state.items() if name.startswith(prefix)}
 
+    def states_of(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        return {name: self._state[name] for name in names if name in self._state}
+
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         """Show them nowhere: a probe has no status."""
 

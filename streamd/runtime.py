@@ -97,6 +97,9 @@ class Runtime:
     def states(self, prefix: str) -> Mapping[str, bytes]:
         return self.spool.states(self.origin.connector, prefix)
 
+    def states_of(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        return self.spool.states_of(self.origin.connector, names)
+
     def show_subscriptions(self, subscriptions: Sequence[SubscriptionStatus]) -> None:
         self.status.subscriptions = tuple(subscriptions)
 

@@ -220,6 +220,10 @@ class Spool:
         """Give the committed names that begin with `prefix`, with their values."""
         return self._store.states(connector, prefix)
 
+    def states_of(self, connector: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Give those of these names that are committed, with their values, in one look-up."""
+        return self._store.states_of(connector, names)
+
     async def answers(self) -> None:
         """Return when the writer's thread has answered, for the watchdog."""
         await self._committer.thread.run(lambda: None)

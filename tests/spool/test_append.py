@@ -220,6 +220,7 @@ async def test_the_state_is_read_by_prefix_of_its_own_connector_and_none_removes
     await spool.append(OTHER, [], {"gap/3": b"f"})
     assert spool.states("emea", "gap/") == {"gap/1": b"a", "gap/2": b"b", "gap/é": b"e"}
     assert spool.states("paris", "") == {"gap/3": b"f"}
+    assert spool.states_of("emea", ["gap/2", "gap/3", "gap/é", "other"]) == {"gap/2": b"b", "gap/é": b"e"}
     await spool.append(ORIGIN, [], {"gap/1": None, "never": None})
     assert spool.state("emea", "gap/1") is None
     assert sorted(spool.states("emea", "gap/")) == ["gap/2", "gap/é"]
