@@ -63,7 +63,9 @@ class Errand(Struct, frozen=True):
         hours = f"{window.begin:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
         if self.ready_at is None:
             return f"{hours}: waiting for the export"
-        return f"{hours}: page {self.page} of {self.pages or '?'}"
+        if self.pages is None:
+            return f"{hours}: page {self.page} of ?"
+        return f"{hours}: page {min(self.page, self.pages)} of {self.pages}"
 
 
 NO_JOB: Mapping[str, object] = {"job": None, "submitted_at": None, "ready_at": None, "pages": None, "page": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -128,10 +129,18 @@ async def test_more_than_two_days_are_cut_and_done_one_after_the_other(tmp_path:
         errand = it.errand(100)
         assert len(errand.rest) == 3
         told: list[float] = []
-        done = await it.exporter.run(errand, lambda share, words: told.append(share))
+        pages: list[tuple[str, str]] = []
+
+        def tell(share: float, words: str) -> None:
+            told.append(share)
+            pages.extend(re.findall(r"page (\d+) of (\d+)", words))
+
+        done = await it.exporter.run(errand, tell)
         assert done.total == sum(map(it.due, errand.rest))
         assert told == sorted(told)
         assert (told[0], told[-1]) == (0.0, 1.0)
+        assert pages
+        assert all(int(page) <= int(last) for page, last in pages)
         assert len(it.simulator.jobs) == 3
 
 
