@@ -46,7 +46,7 @@ class Figures(Struct):
 
 
 class Export(Struct, frozen=True):
-    """A zip on disk: what it is called, when it was asked for, and the phase of its events."""
+    """A zip on disk: what it is called, when it was asked for (by the server's clock), its events' phase."""
 
     path: Path
     name: str
@@ -102,9 +102,7 @@ class Intake:
         for at in range(0, len(bad), BATCH_ROWS):
             async with self._judging:
                 seen = self._seen()
-                letters = [
-                    self._ctx.dead_letter(each) for each in bad[at : at + BATCH_ROWS] if seen.is_news(each)
-                ]
+                letters = [self._ctx.dead_letter(each) for each in seen.bad_news(bad[at : at + BATCH_ROWS])]
                 self._figures.unreadable += len(letters)
                 if letters:
                     await self._ctx.append(letters, seen.changes)
@@ -140,7 +138,7 @@ class Intake:
         return items, seen.changes
 
     def _seen(self) -> Seen:
-        return Seen(self._ctx.state, self._export.asked_at, self._ctx.clock.now())
+        return Seen(self._ctx.states_of, self._export.asked_at)
 
     def _tell_zone(self) -> None:
         """Warn where more rows disagree by hours with their call ids than agree: a wrong `row_zone`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,14 +14,15 @@ from streamd.connectors.huawei_aicc.normalise import CONTENT_BYTES, KEY_BYTES, F
 from streamd.connectors.huawei_aicc.zones import epoch_second
 from streamd.errors import BadRecord
 
+StatesOf = Callable[[Sequence[str]], Mapping[str, bytes]]
 PREFIX: Final = "seen/"
 SLICES: Final = 256
 """Parts in which the whole set is looked through, so that none of them takes long."""
 _SECONDS_BITS = 10  # of a call's begin: calls of 17 minutes are in one slice, in their order
-_HEAD = struct.Struct("<I")  # epoch second of the last change
+_HEAD = struct.Struct("<I")  # epoch second at which the export was asked for that changed it last
 _ENTRY = struct.Struct(f"<{KEY_BYTES}s{CONTENT_BYTES}sHI")  # key, content, revision, epoch second asked at
 _MOST_REVISION = 0xFFFF
-_BAD = b"bad".ljust(KEY_BYTES, b"\0")
+_BAD, _NO_CONTENT = b"bad".ljust(KEY_BYTES, b"\0"), bytes(CONTENT_BYTES)
 
 
 class Sight(Struct, gc=False):
@@ -35,44 +36,50 @@ class Sight(Struct, gc=False):
 class Seen:
     """The seen set while one batch of rows is judged: `changes` are to be committed with what is new in it.
 
-    `state` looks a name of the keyed state up; what the batch before has changed must be committed.
+    `states_of` looks names of the keyed state up; what the batch before has changed must be committed.
+    `asked_at`: when the export was asked for, by the server's clock where it tells one.
     """
 
-    def __init__(self, state: Callable[[str], bytes | None], asked_at: datetime, now: datetime) -> None:
-        self._state = state
+    def __init__(self, states_of: StatesOf, asked_at: datetime) -> None:
+        self._states_of = states_of
         self._asked_at = int(asked_at.timestamp())
-        self._now = int(now.timestamp())
         self._calls: dict[str, dict[bytes, Sight]] = {}
         self._changed: set[str] = set()
 
-    def news(self, facts: Iterable[Fact]) -> Iterator[tuple[Fact, int]]:
+    def news(self, facts: Sequence[Fact]) -> Iterator[tuple[Fact, int]]:
         """Give the rows that are new or have changed, with their revision."""
-        call = name = ""
+        names = {call: _name(call) for call in {fact.call for fact in facts}}
+        self._look_up(names.values())
         for fact in facts:
-            if fact.call != call:
-                call, name = fact.call, _name(fact.call)
-            revision = self._revision(name, fact.key, fact.content)
+            revision = self._revision(names[fact.call], fact.key, fact.content)
             if revision:
                 yield fact, revision
 
-    def is_news(self, bad: BadRecord) -> bool:
-        """Tell whether what cannot be understood is seen for the first time: each export has it again."""
-        name = _name(hashlib.sha256(bad.payload).hexdigest())
-        return self._revision(name, _BAD, b"") == 1
+    def bad_news(self, bad: Sequence[BadRecord]) -> Iterator[BadRecord]:
+        """Give what cannot be understood and is seen for the first time: each export has it again."""
+        names = [_name(hashlib.sha256(each.payload).hexdigest()) for each in bad]
+        self._look_up(names)
+        for name, each in zip(names, bad, strict=True):
+            if self._revision(name, _BAD, _NO_CONTENT):
+                yield each
 
     @property
     def changes(self) -> Mapping[str, bytes]:
         """Give what the keyed state has to take."""
-        return {name: _packed(self._calls[name], self._now) for name in self._changed}
+        return {name: _packed(self._calls[name], self._asked_at) for name in self._changed}
+
+    def _look_up(self, names: Iterable[str]) -> None:
+        wanted = [name for name in dict.fromkeys(names) if name not in self._calls]
+        known = self._states_of(wanted)
+        for name in wanted:
+            self._calls[name] = _unpacked(known.get(name))
 
     def _revision(self, name: str, key: bytes, content: bytes) -> int:
         """Give the revision under which to publish a row; 0 where nothing is new.
 
         What an older export says of a row that a newer one has shown otherwise already is no change.
         """
-        sights = self._calls.get(name)
-        if sights is None:
-            sights = self._calls[name] = _unpacked(self._state(name))
+        sights = self._calls[name]
         sight = sights.get(key)
         if sight is not None and (sight.content == content or self._asked_at < sight.asked_at):
             return 0
@@ -106,11 +113,11 @@ def _name(call: str) -> str:
     return f"{PREFIX}{part % SLICES:02x}{within:03x}{digest[:17]}"
 
 
-def _packed(sights: Mapping[bytes, Sight], now: int) -> bytes:
+def _packed(sights: Mapping[bytes, Sight], asked_at: int) -> bytes:
     entries = (
         _ENTRY.pack(key, sight.content, sight.revision, sight.asked_at) for key, sight in sights.items()
     )
-    return _HEAD.pack(now) + b"".join(entries)
+    return _HEAD.pack(asked_at) + b"".join(entries)
 
 
 def _unpacked(value: bytes | None) -> dict[bytes, Sight]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -25,9 +26,14 @@ class Store:
 
     def __init__(self) -> None:
         self.state: dict[str, bytes] = {}
+        self.asked = 0
+
+    def states_of(self, names: Sequence[str]) -> dict[str, bytes]:
+        self.asked += 1
+        return {name: self.state[name] for name in names if name in self.state}
 
     def news(self, *facts: Fact, asked_at: datetime = NOW) -> list[tuple[str, int]]:
-        seen = Seen(self.state.get, asked_at, NOW)
+        seen = Seen(self.states_of, asked_at)
         found = [(fact.data.call_id_num, revision) for fact, revision in seen.news(facts)]  # type: ignore[union-attr]
         self.state.update(seen.changes)
         return found
@@ -57,17 +63,23 @@ def test_what_an_older_export_says_is_no_change() -> None:
 def test_a_batch_without_news_changes_nothing() -> None:
     store = Store()
     store.news(leg("1"))
-    seen = Seen(store.state.get, NOW, NOW)
+    seen = Seen(store.states_of, NOW)
     assert list(seen.news([leg("1")])) == []
     assert seen.changes == {}
+
+
+def test_a_batch_is_looked_up_at_once() -> None:
+    store = Store()
+    assert len(store.news(*(leg("1", call=str(number)) for number in range(50)))) == 50
+    assert store.asked == 1
 
 
 def test_what_cannot_be_understood_is_news_once() -> None:
     store = Store()
     for wanted in (True, False):
-        seen = Seen(store.state.get, NOW, NOW)
-        assert seen.is_news(BadRecord("short", b"a,b", "x")) is wanted
-        assert seen.is_news(BadRecord("short", b"a,b", "x")) is False
+        seen = Seen(store.states_of, NOW)
+        bad = BadRecord("short", b"a,b", "x")
+        assert list(seen.bad_news([bad, bad])) == ([bad] if wanted else [])
         store.state.update(seen.changes)
 
 
