@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 _HOUR = timedelta(hours=1)
+_JITTER = timedelta(minutes=1)  # between the clocks of several servers behind one name
 
 
 class Window(Struct, frozen=True, order=True):
@@ -53,6 +54,15 @@ class Pace(Struct, frozen=True):
         newest = present - watermark <= self.step
         end = present if newest else min(present, watermark + max(self.step, self.catch_up))
         return Step(Window(watermark - self.overlap, end), end, newest)
+
+    def resume(self, watermark: datetime, server_now: datetime) -> datetime:
+        """Say where the walk goes on: at its watermark, or at the present where the server's clock went back.
+
+        What happens until that clock has come to the watermark once more lies before it, and would never be
+        asked for. A setback within `overlap` is read again anyway.
+        """
+        present = server_now - self.settle
+        return present if watermark - present > max(self.overlap, _JITTER) else watermark
 
 
 def slices(window: Window, longest: timedelta) -> list[Window]:

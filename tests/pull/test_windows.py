@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streamd.pull.windows import Pace, Window, bisect, ceil_hour, clip, floor_hour, slices
 
@@ -49,6 +50,14 @@ def test_halves_of_a_window_adjoin_at_a_whole_second_until_it_is_one_second_shor
     assert min(left.span, right.span) > timedelta(0)
     assert left.span % SECOND == timedelta(0)
     assert max(left.span, right.span) < span
+
+
+def test_a_walk_follows_a_server_whose_clock_went_back_farther_than_is_read_again() -> None:
+    pace = Pace(step=60 * SECOND, overlap=120 * SECOND, settle=5 * SECOND, catch_up=3600 * SECOND)
+    for ahead in (0, 100, -3600):  # of the watermark to the present: nothing has happened
+        assert pace.resume(at(0), at(5 - ahead)) == at(0)
+    assert pace.resume(at(0), at(5 - 3600)) == at(-3600)
+    assert replace(pace, overlap=0 * SECOND).resume(at(0), at(5 - 30)) == at(0)
 
 
 @given(INSTANTS)

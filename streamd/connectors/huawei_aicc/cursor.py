@@ -70,9 +70,15 @@ class Cursor:
         return position
 
     def moved(self, watermark: datetime) -> Changes:
-        """Give the change that moves the watermark, never back."""
+        """Give the change that moves the watermark, not back."""
         position = self.position
         return self._positions.put(self._key, Position(position.origin, max(position.watermark, watermark)))
+
+    async def go_back(self, watermark: datetime) -> None:
+        """Move the watermark back, but not behind where the walk began."""
+        origin = self.position.origin
+        await self._ctx.append([], self._positions.put(self._key, Position(origin, max(origin, watermark))))
+        self.refresh()
 
     @property
     def reading(self) -> Reading:

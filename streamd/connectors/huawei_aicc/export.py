@@ -61,7 +61,8 @@ class NeverCame(StreamdError):
 
 
 class TooEarly(Transient):
-    """The server takes the window's end for its second reading, which is still to come: ask later."""
+    """The window's end is still to come: the server takes it for its second reading, or its clock went back
+    since it was planned. Plan anew."""
 
 
 class Done(Struct, frozen=True):
@@ -153,8 +154,8 @@ class Exporter:
                 name=None,
             )
             return await self._jobs.move(kind, requested)
-        if is_repeated(job.end, self._zone):
-            raise TooEarly(f"{job.end.isoformat()} is in the hour that is repeated")
+        if is_repeated(job.end, self._zone) or self._cc.server_now() < job.end:
+            raise TooEarly(f"{job.end.isoformat()} is still to come, or once more")
         raise Rejected(f"windows end later than the server's now: is {config.request_zone} its time zone?")
 
     async def _download(self, kind: Kind, job: Job) -> Job:
@@ -215,7 +216,9 @@ class Exporter:
         assert job.name is not None
         assert job.asked_at is not None
         path = self._path(kind)
-        export = Export(path, job.name, job.asked_at, "live" if job.newest else "backfill")
+        # By the server's clock: after ours was put back, what is new would look older than what is known.
+        asked_at = job.server_at or job.asked_at
+        export = Export(path, job.name, asked_at, "live" if job.newest else "backfill")
         changes = {**final(job), **self._jobs.removal(kind)}
         try:
             figures = await Intake(self._ctx, self._normaliser, export, self.judging).run(

@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 from streamd.connector import Changes, Context, Progress
 from streamd.connectors.huawei_aicc.config import HuaweiConfig
 from streamd.connectors.huawei_aicc.cursor import Cursor, Reading
-from streamd.connectors.huawei_aicc.export import Done, Exporter, Final, NeverCame, TooLong
+from streamd.connectors.huawei_aicc.export import Done, Exporter, Final, NeverCame, TooEarly, TooLong
 from streamd.connectors.huawei_aicc.holes import MOST_VAIN, Holes
 from streamd.connectors.huawei_aicc.intake import Figures
 from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind, planned_anew
@@ -88,6 +88,9 @@ class Past:
             except Transient as error:
                 self._ctx.log.warning("rereading_put_off", reason=error.reason)
                 await trio.sleep(backoff.next())
+                if isinstance(error, TooEarly):
+                    await self._jobs.drop("deep")
+                    await self._begin_reading(self._cursor.reading)
             except Rejected as error:
                 self._ctx.log.error("rereading_refused", reason=error.reason)
                 await trio.sleep(max(_REFUSED_SECONDS, error.retry_after))

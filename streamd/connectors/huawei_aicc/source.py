@@ -23,6 +23,7 @@ from streamd.connectors.huawei_aicc.plan import SHORTEST, kept_for, live_job, pa
 from streamd.connectors.huawei_aicc.rest import CcFs
 from streamd.errors import BadRecord, Rejected
 from streamd.nurseries import lone_error
+from streamd.pull.windows import Pace
 from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
 
@@ -123,8 +124,8 @@ class Walk:
     async def _plan(self) -> Job:
         """Wait until there is a window to ask for, and write it down."""
         while True:
-            watermark, server_now = self._cursor.position.watermark, self._cc.server_now()
-            pace = pace_of(self._ctx.config, self._cursor.longest)
+            server_now, pace = self._cc.server_now(), pace_of(self._ctx.config, self._cursor.longest)
+            watermark = await self._resume(pace, server_now)
             wait = wait_seconds(pace, watermark, server_now)
             if self._not_before is not None:
                 wait = max(wait, (self._not_before - server_now).total_seconds())
@@ -135,6 +136,17 @@ class Walk:
             await trio.sleep(min(max(wait, _LEAST_WAIT_SECONDS), look_seconds))
             if wait > look_seconds:
                 await self._cc.look()
+
+    async def _resume(self, pace: Pace, server_now: datetime) -> datetime:
+        """Give where the walk goes on; that follows a server whose clock went back."""
+        position = self._cursor.position
+        at = max(pace.resume(position.watermark, server_now), position.origin)
+        if at < position.watermark:
+            told = {"watermark": position.watermark.isoformat(), "to": at.isoformat()}
+            self._ctx.log.warning("server_clock_went_back", **told)
+            self._not_before = None
+            await self._cursor.go_back(at)
+        return at
 
     def _final_live(self, job: Job) -> Changes:
         return self._cursor.moved(job.watermark)
@@ -175,7 +187,7 @@ class Walk:
             async with self._exporter.judging:
                 entries = self._ctx.states(seen.slice_prefix(self._slice))
                 self._slice += 1
-                stale = seen.stale(entries, self._ctx.clock.now(), keep)
+                stale = seen.stale(entries, self._cc.server_now(), keep)
                 if stale:
                     await self._ctx.append([], dict.fromkeys(stale))
 

@@ -85,7 +85,7 @@ class RecordingSession:
         finished = Finished(ctx, self._register, retrieval, normaliser, zone, self._server_now)
         self._watch = Watch(ctx, self._register, self._face, details, normaliser, zone, discreet)
         self._upkeep = Upkeep(ctx, self._register, details, retrieval, finished, normaliser)
-        self.walk = Walk(ctx.config, self._register, self._face, finished, zone, discreet)
+        self.walk = Walk(ctx.config, ctx.log, self._register, self._face, finished, zone, discreet)
         self.hints = Hints(ctx.clock, ctx.config.poll_seconds)
         self._looked: dict[str, int] = {}
         self._polled = trio.Event()

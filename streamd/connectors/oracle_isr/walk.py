@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from streamd.connector import Link, Progress
+from streamd.connector import Link, Log, Progress
 from streamd.connectors.oracle_isr.cells import Cell
 from streamd.connectors.oracle_isr.config import OracleIsrConfig
 from streamd.connectors.oracle_isr.face import Face, Turn
@@ -32,12 +32,14 @@ class Walk:
     def __init__(
         self,
         config: OracleIsrConfig,
+        log: Log,
         register: Register,
         face: Face,
         finished: Finished,
         zone: Zone,
         discreet: Callable[[Tree], Tree],
     ) -> None:
+        self._log = log
         self._register = register
         self._face = face
         self._finished = finished
@@ -59,6 +61,7 @@ class Walk:
 
     async def step(self, link: Link, now: datetime) -> bool:
         """Fetch the next window; return whether more are waiting. `now`: the server's."""
+        await self._go_back(link, now)
         cursor, step = self._register.cursor, self._next(now)
         if cursor is None or step is None:
             return False
@@ -95,6 +98,18 @@ class Walk:
             waiting, undivided = waiting + published.waiting, undivided + len(holes)
         progress(1.0, f"{len(parts)} windows")
         return {"published": new, "known": known, "not_readable": waiting, "seconds_not_listed": undivided}
+
+    async def _go_back(self, link: Link, now: datetime) -> None:
+        """Follow a server whose clock went back; the last hours are due to be searched again then."""
+        cursor = self._register.cursor
+        if cursor is None:
+            return
+        at = self._pace.resume(cursor.watermark, now)
+        if at < cursor.watermark:
+            told = {"watermark": cursor.watermark.isoformat(), "to": at.isoformat()}
+            self._log.warning("server_clock_went_back", **told)
+            back = Cursor(begin=min(cursor.begin, at), watermark=at, swept_at=now - SWEEP_EVERY)
+            await self._move(link, back, [])
 
     def _next(self, now: datetime) -> Step | None:
         """Say what to ask for next, nothing of it before the cursor's beginning; None: nothing is new."""

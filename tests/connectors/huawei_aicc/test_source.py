@@ -122,6 +122,32 @@ async def test_a_row_that_has_changed_is_published_again_one_revision_on(system:
         assert sum(bench.published().values()) == len(simulator.truth()) + 2
 
 
+async def test_a_row_that_has_changed_is_published_again_also_after_our_clock_was_put_back(
+    tmp_path: Path,
+) -> None:
+    async with open_huawei_simulator(HuaweiOptions(**SCALE)) as simulator:
+        simulator.history(1.0, 10)
+        start = simulator.now() - timedelta(hours=1)
+        config = config_for(simulator, start_from=start, lookback_seconds=20_000.0, callback_auth="hint")
+        async with open_bench(tmp_path, config, simulator.ingress_port, timedelta(days=1)) as bench:
+            await bench.until(lambda: whole(simulator, bench))
+        row = next(each for each in simulator.rows if each.kind == "record")
+        simulator.change(row)
+        async with open_bench(tmp_path, config, simulator.ingress_port) as bench:
+            await bench.until(lambda: revisions(bench, row.identity) == [1, 2], within=10)
+
+
+async def test_rows_that_are_written_after_the_servers_clock_went_back_are_told(system: Any) -> None:
+    ago, changes = timedelta(days=2), {"lookback_seconds": 7200.0}
+    async with system(options=SCALE, history=(1.0, 10), start_ago=ago, **changes) as (simulator, bench):
+        await bench.until(lambda: whole(simulator, bench))
+        simulator.advance(-12 * 3600)
+        call = simulator.call()
+        new = {row.identity for row in call.rows}
+        await bench.until(lambda: set(bench.published()) >= new)
+        assert set(bench.published().values()) == {1}
+
+
 def revisions(bench: Any, identity: Any) -> list[int]:
     found = [each for each in bench.rows() if identify(KINDS[each["type"]], each["data"]) == identity]
     assert len({each["id"] for each in found}) == len(found)

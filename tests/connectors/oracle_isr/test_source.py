@@ -329,6 +329,25 @@ async def test_a_recorder_that_is_ahead_of_us_is_no_clock_of_ours_that_went_back
     assert "clock_behind" not in {entry["event"] for entry in logs}
 
 
+async def test_what_ends_after_the_recorders_clock_went_back_is_told_and_nothing_else_again(
+    system: Any,
+) -> None:
+    async with system(poll_seconds=0.5) as (simulator, running):
+        await running.until_state("live")
+        before = await begun(running, simulator)
+        simulator.end(before)
+        await running.until(lambda: running.recordings("ended"))
+        ahead = running.proof()
+        simulator.advance(-12 * 3600)
+        await running.until(lambda: running.proof() < ahead - timedelta(hours=11))
+        after = await begun(running, simulator)
+        simulator.end(after)
+        await running.until(lambda: len(running.recordings("ended")) == 2)
+        assert running.ids("ended") == [str(before.recording_id), str(after.recording_id)]
+        assert running.recordings("lost") == []
+        assert not running.twice()
+
+
 async def test_a_timed_poll_is_no_faster_than_configured_and_two_requests_run_at_most(
     simulated: Any, bench: Any, quick: Any
 ) -> None:
