@@ -316,6 +316,8 @@ class ConnectorType(Generic[C]):
     ingress_paths: Callable[[C], Sequence[str]] = lambda config: ()
     """The paths that its sessions claim, percent-decoded; CONNECTOR_NAME stands for the connector's name."""
     losses: Losses = "lost"
+    warn: Callable[[C, str], Sequence[Problem]] = lambda config, table: ()
+    """Say what works and yet is unwise, in a table that `check` has found right."""
 
     def paths(self, name: str, config: C) -> Sequence[str]:
         """Give the paths that the connector of that name claims."""

@@ -170,6 +170,8 @@ def _warnings(config: Config) -> list[Problem]:
     warnings = [*crosschecks.warn_topics(config.kafka, config.connectors)]
     if config.ingress is not None:
         warnings += crosschecks.warn_ingress(config.ingress)
+    for name, connector in enabled(config.connectors).items():
+        warnings += all_types()[connector.type].warn(connector, tomlpath.key("connectors", name))
     if not enabled(config.connectors):
         warnings.append(Problem("connectors", "there is none that is enabled: nothing will be received"))
     return warnings

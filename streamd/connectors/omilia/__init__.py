@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streamd.connector import ConnectorType
 from streamd.connectors.omilia.account import probe
-from streamd.connectors.omilia.config import OmiliaConfig, check
+from streamd.connectors.omilia.config import OmiliaConfig, check, warn
 from streamd.connectors.omilia.delivery import ingress_paths
 from streamd.connectors.omilia.normalise import SCHEMAS, STREAM_OF
 from streamd.connectors.omilia.source import open_sessions
@@ -30,4 +30,5 @@ CONNECTOR = ConnectorType(
     stream_of=STREAM_OF,
     ingress_paths=ingress_paths,
     losses="pending",
+    warn=warn,
 )

@@ -21,8 +21,7 @@ Name = Annotated[str, Meta(min_length=1)]
 DIALOG_TYPES = ("dialog_start", "dialog_step", "dialog_end")
 AUDIT_TYPES = ("audit_events", "audit")
 KNOWN_TYPES = (*DIALOG_TYPES, *AUDIT_TYPES, "vb_enrolment", "vb_verification")
-# 20 printable characters can hold 128 bits, the least by RFC 6749, 10.10: whoever guesses is not locked out.
-LEAST_SECRET = 20
+_LONG_ENOUGH = 20  # that many printable characters can hold 128 bits, the least by RFC 6749, 10.10
 MOST_HEADERS, LONGEST_VALUE, LONGEST_SCOPE = 5, 999, 100
 GENERATION_HEADER = "x-streamd-generation"
 
@@ -158,6 +157,16 @@ def check(config: OmiliaConfig, path: str) -> Sequence[Problem]:
     return found
 
 
+def warn(config: OmiliaConfig, path: str) -> Sequence[Problem]:
+    """Say what is unwise in such a table."""
+    secret = config.auth_secret
+    if config.external or secret is None or len(secret.reveal()) >= _LONG_ENOUGH:
+        return []
+    return [
+        Problem(f"{path}.auth_secret", "is short: whoever guesses it can push; better 32 random characters")
+    ]
+
+
 def _problems(config: OmiliaConfig) -> Iterator[tuple[str, str]]:
     yield from _login_problems(config)
     yield from _type_problems(config)
@@ -216,13 +225,6 @@ def _credential_problems(config: OmiliaConfig) -> Iterator[tuple[str, str]]:
         elif not _is_printable(text) or text != text.strip():
             # Stacks differ in how they encode anything else for HTTP Basic.
             yield key, "must be printable ASCII without a blank at either end (streamd's rule)"
-        elif key == "auth_secret" and not config.external and len(text) < LEAST_SECRET:
-            # A previous one may be shorter: so it can be rolled out of use.
-            yield (
-                key,
-                f"must be at least {LEAST_SECRET} characters, better 32 random ones: whoever guesses it "
-                "can push (streamd's rule, by RFC 6749, 10.10)",
-            )
     if config.previous_auth_secret == config.auth_secret:
         yield "previous_auth_secret", "is the same as auth_secret"
     scope = config.auth_scope

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamd.connector import ConnectorType
-from streamd.connectors.oracle_isr.config import OracleIsrConfig, check
+from streamd.connectors.oracle_isr.config import OracleIsrConfig, check, warn
 from streamd.connectors.oracle_isr.normalise import RECORDINGS, SCHEMAS, STREAM_OF
 from streamd.connectors.oracle_isr.notifications import paths
 from streamd.connectors.oracle_isr.source import open_sessions, probe
@@ -29,4 +29,5 @@ CONNECTOR = ConnectorType(
     stream_of=STREAM_OF,
     ingress_paths=paths,
     losses="refetched",
+    warn=warn,
 )

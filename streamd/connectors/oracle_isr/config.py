@@ -20,7 +20,7 @@ Name = Annotated[str, Meta(min_length=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 LEAST_POLL_SECONDS = 5.0
-_SHORTEST_SECRET = 16
+_LONG_ENOUGH = 16  # characters
 # What tells recordings apart and links their replies.
 _NEEDED = ("recordingId", "tmpRecordingId", "isrUcid", "ingressCallId", "startTime", "segments[].end")
 
@@ -63,6 +63,19 @@ def check(config: OracleIsrConfig, path: str) -> Sequence[Problem]:
     return [*check_base_url(config.base_url, f"{path}.base_url", config.insecure), *found]
 
 
+def warn(config: OracleIsrConfig, path: str) -> Sequence[Problem]:
+    """Say what is unwise in such a table."""
+    secret = config.notification_path_secret
+    if secret is None or len(secret.reveal()) >= _LONG_ENOUGH:
+        return []
+    return [
+        Problem(
+            f"{path}.notification_path_secret",
+            "is short: whoever guesses it can have us poll; better 32 random characters",
+        )
+    ]
+
+
 def face_url(base_url: str) -> str:
     """Give the root of FACE: /Face unless a path is given (vendors/oracle_isr.md, section 1)."""
     url = base_url.rstrip("/")
@@ -97,8 +110,8 @@ def _problems(config: OracleIsrConfig) -> Iterator[tuple[str, str]]:
 
 def _notification_problems(config: OracleIsrConfig) -> Iterator[tuple[str, str]]:
     secret = config.notification_path_secret
-    if secret is not None and (len(secret.reveal()) < _SHORTEST_SECRET or "/" in secret.reveal()):
-        yield "notification_path_secret", f"must have at least {_SHORTEST_SECRET} characters and no slash"
+    if secret is not None and (not secret.reveal() or "/" in secret.reveal()):
+        yield "notification_path_secret", "must not be empty, and have no slash"
     if secret is None and config.notification_sources:
         yield "notification_sources", "has no use without notification_path_secret"
     for index, source in enumerate(config.notification_sources):

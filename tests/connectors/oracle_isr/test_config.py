@@ -9,7 +9,7 @@ import pytest
 
 from streamd.config import PrivacyConfig, Secret
 from streamd.connectors.oracle_isr import CONNECTOR
-from streamd.connectors.oracle_isr.config import OracleIsrConfig, check, face_url
+from streamd.connectors.oracle_isr.config import OracleIsrConfig, check, face_url, warn
 from streamd.errors import Rejected, Transient
 from streamd.probe import ProbeContext
 
@@ -41,7 +41,7 @@ def test_a_plain_table_has_no_mistake() -> None:
         ({"time_zone": "../etc"}, "t.time_zone"),
         ({"chase_seconds": 3600.0}, "t.chase_seconds"),
         ({"retry_max_seconds": 0.1}, "t.retry_max_seconds"),
-        ({"notification_path_secret": Secret("short")}, "t.notification_path_secret"),
+        ({"notification_path_secret": Secret("")}, "t.notification_path_secret"),
         ({"notification_path_secret": Secret("with/a/slash-in-it")}, "t.notification_path_secret"),
         ({"notification_sources": ["192.0.2.0/24"]}, "t.notification_sources"),
         ({"privacy": PrivacyConfig(mask=["ingressCallId"])}, "t.privacy.mask[0]"),
@@ -80,3 +80,9 @@ async def test_the_probe_logs_in_and_searches(simulated: Any, quick: Any) -> Non
         simulator.set_faults("reset:login=2")
         with pytest.raises(Transient):
             await CONNECTOR.probe(ProbeContext("isr-test", quick(simulator)))
+
+
+def test_a_notification_secret_that_can_be_guessed_is_warned_of() -> None:
+    assert warn(table(notification_path_secret=Secret("x" * 16)), "t") == []
+    [warning] = warn(table(notification_path_secret=Secret("short")), "t")
+    assert warning.path == "t.notification_path_secret"
