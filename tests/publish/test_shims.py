@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
-from itertools import pairwise
+from time import monotonic
 from typing import Any
 
 import aiokafka.admin.client
@@ -144,11 +144,13 @@ def test_a_real_broker_takes_sequence_numbers_that_wrap(real_kafka) -> None:
 def test_metadata_is_asked_for_at_an_interval(with_producer: Run, embedded_kafka) -> None:
     async def check(producer: Any) -> None:
         embedded_kafka.track_requests()
-        async with asyncio.timeout(5):
+        began = monotonic()
+        async with asyncio.timeout(30):
             for _ in range(3):
                 await producer.client.force_metadata_update()
-        times = [request.timestamp for request in embedded_kafka.requests() if request.api_key == 3]
-        assert all(later - earlier >= 90_000 for earlier, later in pairwise(times))
+        asked = [request for request in embedded_kafka.requests() if request.api_key == 3]
+        # Not by when each was received: on a busy machine that is later for one than for the next.
+        assert len(asked) <= 1 + (monotonic() - began) / 0.09
 
     with_producer(check)
 
