@@ -101,6 +101,26 @@ BackfillHandler = Callable[[datetime, datetime, Progress], Awaitable[Mapping[str
 """Fetches what lies between two instants again, and gives figures, such as what was published and known."""
 
 
+Give = Callable[[], tuple[Sequence[Item], Changes, Callable[[], None]] | None]
+"""Gives what is to be committed together, as for `Context.append`, and what to call when it is durable; None:
+there is nothing. Both are called by the spool, which waits for them: they only move what is in memory."""
+
+
+class Feed(Protocol):
+    """How a source that gathers items brings them into the spool."""
+
+    def offer(self) -> None:
+        """Have the source asked when the next commit begins; nothing while `run` does not."""
+        ...
+
+    async def run(self) -> None:
+        """Bring what it has, until cancelled; what is under way then has a moment to be committed.
+
+        What was given and not called back has an unknown outcome then, and also when this raises.
+        """
+        ...
+
+
 C = TypeVar("C", bound=ConnectorConfig)
 C_co = TypeVar("C_co", bound=ConnectorConfig, covariant=True)
 
@@ -130,11 +150,11 @@ class Context(Protocol[C_co]):
         """
         ...
 
-    async def beat(self) -> None:
-        """Return when the spool is rested: what is appended next is committed at once.
+    def feed(self, give: Give) -> Feed:
+        """Have `give` asked when a commit begins, while the feed runs and once for each `offer`.
 
-        Commits are some hundredths of a second apart. Who gathers items from a socket does so until then, for
-        what comes after an `append` waits for the commit after the next.
+        For who gathers items from a socket: commits are some hundredths of a second apart, and what comes
+        before one goes with it. Not asked while what was given last is under way or the share is used up.
         """
         ...
 

@@ -14,7 +14,7 @@ from streamd.backfill import Backfills
 from streamd.clock import SystemClock
 from streamd.config import Config, ConnectorConfig
 from streamd.config.derived import enabled
-from streamd.connector import NO_CHANGES, Changes, Item, Log
+from streamd.connector import NO_CHANGES, Changes, Feed, Give, Item, Log
 from streamd.dead_letters import undecodable
 from streamd.errors import BadRecord, Rejected, Transient
 from streamd.ingress.claims import Claims
@@ -37,6 +37,27 @@ class Probed(Struct, frozen=True):
     kind: str
     outcome: Outcome
     reason: str
+
+
+class AppendingFeed:
+    """A `connector.Feed` that appends what it is offered."""
+
+    def __init__(self, give: Give, append: Callable[[Sequence[Item], Changes], Awaitable[None]]) -> None:
+        self._give = give
+        self._append = append
+        self._offered = trio.Event()
+
+    def offer(self) -> None:
+        self._offered.set()
+
+    async def run(self) -> None:
+        while True:
+            while (given := self._give()) is not None:
+                items, changes, kept = given
+                await self._append(items, changes)
+                kept()
+            self._offered = trio.Event()
+            await self._offered.wait()
 
 
 class ProbeContext:
@@ -65,8 +86,8 @@ class ProbeContext:
             else:
                 self._state[name] = value
 
-    async def beat(self) -> None:
-        await trio.lowlevel.checkpoint()
+    def feed(self, give: Give) -> Feed:
+        return AppendingFeed(give, self.append)
 
     async def published(self) -> None:
         await trio.lowlevel.checkpoint()

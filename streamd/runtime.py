@@ -12,7 +12,18 @@ import trio
 from streamd.backfill import Backfills
 from streamd.cloudevents import digits
 from streamd.config import ConnectorConfig
-from streamd.connector import NO_CHANGES, Changes, Clock, ConnectorType, Counters, Item, Log, Session
+from streamd.connector import (
+    NO_CHANGES,
+    Changes,
+    Clock,
+    ConnectorType,
+    Counters,
+    Feed,
+    Give,
+    Item,
+    Log,
+    Session,
+)
 from streamd.dead_letters import undecodable
 from streamd.errors import BadRecord
 from streamd.events import (
@@ -81,8 +92,8 @@ class Runtime:
     async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
         await self.spool.append(self.origin, items, changes)
 
-    async def beat(self) -> None:
-        await self.spool.beat()
+    def feed(self, give: Give) -> Feed:
+        return self.spool.feed(self.origin, give)
 
     async def published(self) -> None:
         await self.spool.published(self.origin.connector)

@@ -13,7 +13,7 @@ class Hole:
     """Events that were dropped: sent after `since`, and received not after `until`.
 
     It is `over` once everything is kept again and the states that it held back are committed. One hole
-    lasts through several fillings of the buffer, until the pump has caught up.
+    lasts through several fillings of the buffer, until the spool has caught up.
     """
 
     def __init__(self, since: Instant) -> None:

@@ -1,22 +1,23 @@
 """The bounded buffer behind a socket that cannot wait: always takes, and says what it had to drop.
 
 A vendor that cannot be asked to wait (Avaya, O2G) drops a client that stops reading. So its reader puts
-everything here and never waits; the pump appends it to the spool as fast as that goes. When the buffer is
-full, events are dropped and declared as a gap, while states are kept, the latest of each key: they converge.
+everything here and never waits; each commit of the spool takes what is here. When the buffer is full, events
+are dropped and declared as a gap, while states are kept, the latest of each key: they converge.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import trio
 from msgspec import Raw
 from msgspec.json import Encoder
 
-from streamd.connector import Context, Item, Link
+from streamd.connector import Context, Feed, Item, Link
 from streamd.instant import Instant
 from streamd.live.hole import Hole
 from streamd.model import Event, State, Stream
@@ -76,11 +77,10 @@ class Intake:
         self._kept_until: datetime | None = None
         self._uncommitted: list[Instant] = []
         self._hole: Hole | None = None
-        self._work = trio.Event()
         self._overflowed = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
-        self._working = False
+        self._feed: Feed | None = None  # while there is a worker
         self._in_hand = 0
         self._flush_by: float | None = None
 
@@ -112,7 +112,11 @@ class Intake:
             self._held_changes.update(changes)
         if self._idle.is_set():
             self._idle = trio.Event()
-        self._work.set()
+        self._offer()
+
+    def _offer(self) -> None:
+        if self._feed is not None:
+            self._feed.offer()
 
     def _enqueue(self, put: _Put) -> None:
         for earlier in reversed(self._puts):
@@ -155,23 +159,23 @@ class Intake:
         with trio.CancelScope(shield=True):
             while self._has_work and trio.current_time() < self._deadline():
                 async with trio.open_nursery() as nursery:
-                    worker = None if self._working else self._start(nursery)
+                    worker = None if self._feed else self._start(nursery)
                     await self._finish(worker)
 
     def _start(self, nursery: trio.Nursery) -> trio.CancelScope:
-        self._working = True
+        self._feed = self._ctx.feed(self._give)
         scope = trio.CancelScope(shield=True)
-        nursery.start_soon(self._work_in, scope)
+        nursery.start_soon(self._work_in, self._feed, scope)
         return scope
 
-    async def _work_in(self, scope: trio.CancelScope) -> None:
+    async def _work_in(self, feed: Feed, scope: trio.CancelScope) -> None:
         try:
             with scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._pump)
+                    nursery.start_soon(feed.run)
                     nursery.start_soon(self._declare)
         finally:
-            self._working, self._in_hand = False, 0
+            self._feed, self._in_hand = None, 0
             self._idle.set()  # for nobody works on what may be left
 
     async def _finish(self, worker: trio.CancelScope | None) -> None:
@@ -190,37 +194,30 @@ class Intake:
         waits = self._puts or self._held_at is not None
         return bool(waits) or self._hole is not None or self._in_hand > 0
 
-    async def _pump(self) -> None:
-        """Append what is here, for ever: what came while the spool was at work goes together."""
-        while True:
-            await self._work.wait()
-            await self._ctx.beat()
-            self._work = trio.Event()
-            self._in_hand += 1
-            await self._append()
-            self._in_hand -= 1
-            self._note_idle()
-            if self._puts:
-                self._work.set()
-
-    async def _append(self) -> None:
-        """Append what is here, in order; what ends this early leaves `proof` where it is."""
-        hole, at = self._hole, self._ctx.clock.now()
-        dropped = self.dropped
+    def _give(self) -> tuple[list[Item], dict[str, bytes | None], Callable[[], None]] | None:
+        """Give what is here, in order; where it is not committed, `proof` stays where it is."""
+        kept = partial(self._note_kept, self._hole, self.dropped, self._ctx.clock.now())
         taken = self._take()
         if not taken:
-            return
-        oldest = taken[0].at
-        self._uncommitted.append(oldest)
+            return None
+        self._uncommitted.append(taken[0].at)
+        self._in_hand += 1
         items = [item for put in taken for item in put.items]
         changes = {name: value for put in taken for name, value in put.changes.items()}
-        await self._ctx.append(items, changes)
-        self._uncommitted.remove(oldest)
+        return items, changes, partial(kept, taken)
+
+    def _note_kept(self, hole: Hole | None, dropped: int, at: datetime, taken: list[_Put]) -> None:
+        """Note that what was given at `at` is committed."""
+        self._uncommitted.remove(taken[0].at)
         if self._returned in taken:
             self._returned = None
         restored = self._held_at is None and self._returned is None
         if hole is not None and hole is self._hole and hole.count == dropped and restored:
             hole.end(at)  # nothing has been dropped since, and all that was held back is committed
+        self._in_hand -= 1
+        self._note_idle()
+        if self._puts:
+            self._offer()
 
     def _take(self) -> list[_Put]:
         """Take what goes at once from what waits."""
@@ -238,7 +235,7 @@ class Intake:
         return taken
 
     async def _declare(self) -> None:
-        """Open a gap as soon as anything is dropped, although the pump may be stuck; close it in the end."""
+        """Open a gap as soon as anything is dropped, although the spool may be stuck; close it in the end."""
         while True:
             while self._hole is None:
                 await self._overflowed.wait()

@@ -24,14 +24,11 @@ class Beat:
         self._most = most
         self._began = self._since = -inf
         self._records = 0
-        self._over = trio.Event()
-        self._over.set()
 
     def begin(self) -> None:
         """Note that a commit begins now: what it does not bring waits for the next one."""
         self._since, self._began = self._began, trio.current_time()
         self._records = 0
-        self._over = trio.Event()
 
     def bring(self, records: int) -> None:
         """Note what a commit has brought."""
@@ -41,12 +38,3 @@ class Beat:
         """Wait until the next commit may begin."""
         rate = self._records / max(self._began - self._since, _SHORTEST)
         await trio.sleep_until(self._began + min(self._most, max(self._least, _PER_RATE * rate)))
-        self.end()
-
-    def end(self) -> None:
-        """Let those go on who wait for the next commit."""
-        self._over.set()
-
-    async def over(self) -> None:
-        """Return at once between a rest and the next commit, else when that rest is over."""
-        await self._over.wait()

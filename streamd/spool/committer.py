@@ -7,28 +7,23 @@ from datetime import datetime
 
 import trio
 
-from streamd.errors import StreamdError
 from streamd.instant import Setbacks
 from streamd.spool.accounts import Accounts
 from streamd.spool.assembly import Handover
 from streamd.spool.beat import Beat
 from streamd.spool.directory import Ballast
+from streamd.spool.feed import OUTCOME_SECONDS, Feed
 from streamd.spool.lanes import Lanes
 from streamd.spool.proofs import Proofs
 from streamd.spool.rows import Row
 from streamd.spool.sqlite import SpoolDiskFull
 from streamd.spool.store import Numbers
 from streamd.spool.thread import WriterThread
-from streamd.spool.writer import Call, Moved, Writer, Written
+from streamd.spool.writer import Call, Moved, SpoolClosed, Writer, Written
 
 TICK_SECONDS = 0.5  # a proof of life at least this often: the gap of a crash begins at the last one
 DISK_FULL_SECONDS = 1.0  # between tries while the disk is full
-_OUTCOME_SECONDS = 1.0  # a cancelled append waits so long for a commit, which takes some ms
 _MANY_ROWS = 1000  # that many acknowledged ones are worth a commit of their own
-
-
-class SpoolClosed(StreamdError):
-    """The writer has ended, with the daemon's core: nothing can be accepted any more."""
 
 
 class Committer:
@@ -63,6 +58,7 @@ class Committer:
         self._beat = beat
         self._letters = letters
         self._queue: list[Call] = []
+        self._asking: list[Feed] = []
         self._acknowledged: list[Row] = []
         self._work = trio.Event()
         self._writing = trio.Lock()
@@ -76,21 +72,30 @@ class Committer:
         """
         if self.closed:
             raise SpoolClosed("the writer has ended")
-        call = Call(handovers, leaving, own)
+        done = trio.Event()
+        call = Call(handovers, leaving, own, done.set)
         self._queue.append(call)
         self._work.set()
         try:
-            await call.done.wait()
+            await done.wait()
         except trio.Cancelled:
             # The writer has it: who is cancelled mostly learns all the same that it is durable.
-            with trio.move_on_after(_OUTCOME_SECONDS, shield=True):
-                await call.done.wait()
+            with trio.move_on_after(OUTCOME_SECONDS, shield=True):
+                await done.wait()
             if not call.committed:
                 raise
         if call.error is not None:
             raise call.error
         if not call.committed:
             raise SpoolClosed("the writer has ended; what was handed over last may not be durable")
+
+    def ask(self, feed: Feed) -> None:
+        """Have a feed asked for what it has when the next commit begins."""
+        if self.closed:
+            feed.close()
+        else:
+            self._asking.append(feed)
+            self._work.set()
 
     def acknowledge(self, rows: Iterable[Row]) -> None:
         """Let rows leave the spool with the next commit: Kafka has them, or their dead letters are in it."""
@@ -105,7 +110,7 @@ class Committer:
                 with trio.move_on_after(TICK_SECONDS):
                     await self._work.wait()
                 self._work = trio.Event()
-                if self._queue or self._acknowledged or self._proofs:
+                if self._queue or self._asking or self._acknowledged or self._proofs:
                     async with self._writing:
                         self._beat.begin()
                         await self._commit()
@@ -116,9 +121,10 @@ class Committer:
     def _close(self) -> None:
         """Let nobody wait for a commit that will not come."""
         self.closed = True
-        self._beat.end()
         for call in self._queue:
-            call.done.set()
+            call.done()
+        for feed in self._asking:
+            feed.close()
         for usage in self._accounts.usages():
             usage.waiting.unpark_all()
 
@@ -127,6 +133,8 @@ class Committer:
 
         On a full disk the last room is for rows to leave and for streamd's own events, gaps above all.
         """
+        asking, self._asking = self._asking, []
+        self._queue += [call for feed in asking if (call := feed.take()) is not None]
         self._accounts.set_back(self._setbacks.take())
         alive, through = self._proofs.ask()
         while not await self._transact(list(self._queue), alive, through):
@@ -185,7 +193,7 @@ class Committer:
             self._lanes.of(row.topic, row.partition).put(row)
         for call in calls:
             call.committed = call.error is None
-            call.done.set()
+            call.done()
 
     async def assign(self, topic: str, partitions: int) -> None:
         """Commit what waits, and let a topic have so many partitions (Spool.assign)."""

@@ -12,19 +12,20 @@ from datetime import datetime
 import trio
 
 from streamd.cloudevents import Envelope
-from streamd.connector import Clock
+from streamd.connector import Clock, Give
 from streamd.instant import Setbacks
 from streamd.model import CORE_STREAMS, DEAD_LETTER, Event, Origin, State
 from streamd.spool.accounts import Accounts, Usage
 from streamd.spool.assembly import Handover
 from streamd.spool.beat import Beat
-from streamd.spool.committer import Committer, SpoolClosed
+from streamd.spool.committer import Committer
 from streamd.spool.directory import Ballast
+from streamd.spool.feed import Feed
 from streamd.spool.lanes import Lane, Lanes
 from streamd.spool.proofs import Proof, Proofs
 from streamd.spool.rows import Row
 from streamd.spool.store import Numbers, Store
-from streamd.spool.writer import Writer
+from streamd.spool.writer import SpoolClosed, Writer
 
 _DRAIN_SECONDS = 0.05
 _NOBODY = Origin("", "")
@@ -75,10 +76,6 @@ class Spool:
 
     # -- accepting
 
-    async def beat(self) -> None:
-        """Return when what is appended next is committed at once; who gathers items does so until then."""
-        await self._beat.over()
-
     async def append(
         self,
         origin: Origin,
@@ -98,6 +95,10 @@ class Spool:
         while items and not self.closed and not usage.has_room(own):
             await usage.waiting.park()
         await self._committer.hand_over([Handover(origin, items, changes)], own=own)
+
+    def feed(self, origin: Origin, give: Give) -> Feed:
+        """Have `give` asked for what a source has when a commit begins, while the feed runs."""
+        return Feed(origin, give, self.usage(origin.connector), self._committer)
 
     async def replace(self, rows: Sequence[Row], letters: Iterable[tuple[Origin, Event]]) -> None:
         """Let rows leave that Kafka refused, and put their dead letters into the spool, in one commit.

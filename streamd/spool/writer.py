@@ -7,10 +7,10 @@ from datetime import datetime
 from time import perf_counter
 
 import msgspec
-import trio
 from msgspec import Struct
 
 from streamd.cloudevents import Envelope
+from streamd.errors import StreamdError
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.assembly import Assembly, Handover
 from streamd.spool.rows import LaneSize, Row
@@ -19,17 +19,23 @@ from streamd.spool.store import Commit, Numbers, Store
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
+class SpoolClosed(StreamdError):
+    """The writer has ended, with the daemon's core: nothing can be accepted any more."""
+
+
 class Call:
     """One call that waits for its commit, with the rows that leave in the same one. `own`: it is streamd's.
 
-    When `done`, it is `committed`, or has an `error`, or the writer has ended before.
+    When `done` is called, it is `committed`, or has an `error`, or the writer has ended before.
     """
 
-    def __init__(self, handovers: Sequence[Handover], leaving: Sequence[Row], own: bool) -> None:
+    def __init__(
+        self, handovers: Sequence[Handover], leaving: Sequence[Row], own: bool, done: Callable[[], None]
+    ) -> None:
         self.handovers = handovers
         self.leaving = leaving
         self.own = own
-        self.done = trio.Event()
+        self.done = done
         self.committed = False
         self.error: Exception | None = None
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import trio
 
-from streamd.connector import NO_CHANGES, Changes, Item, Link
+from streamd.connector import NO_CHANGES, Changes, Feed, Give, Item, Link
 from streamd.link import SessionLink
 from streamd.live.intake import MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
+from streamd.probe import AppendingFeed
 from streamd.runtime import Runtime
 from streamd.spool.beat import LEAST_SECONDS, Beat
 from streamd.spool.spool import Spool
@@ -147,9 +148,13 @@ async def test_no_append_brings_much_more_than_fits_into_memory_several_times_ov
     sizes = []
 
     class Measured(Gated):
-        async def append(self, items: Sequence[Item], changes: Changes = NO_CHANGES) -> None:
-            sizes.append(len(items))
-            await self._ctx.append(items, changes)
+        def feed(self, give: Give) -> Feed:
+            def measured() -> Any:
+                given = give()
+                sizes.append(len(given[0]) if given else 0)
+                return given
+
+            return self._ctx.feed(measured)
 
     total = 3 * MOST_AT_ONCE + MOST_AT_ONCE // 2
     async with bench(rig, total) as on, trio.open_nursery() as session, ending():
@@ -226,6 +231,9 @@ class Gated:
     def __init__(self, ctx: Runtime) -> None:
         self.gate = trio.Semaphore(0)
         self._ctx = ctx
+
+    def feed(self, give: Give) -> Feed:
+        return AppendingFeed(give, self.append)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ctx, name)

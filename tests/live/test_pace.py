@@ -10,9 +10,11 @@ import structlog
 import trio
 
 from streamd.clock import SystemClock
+from streamd.connector import Feed, Give
 from streamd.live.intake import Intake
 from streamd.live.pace import MOST_UNCOMMITTED, Pace
 from streamd.model import State, Stream
+from streamd.probe import AppendingFeed
 
 STREAM = Stream("avaya", "measures.state", "compact")
 
@@ -25,8 +27,8 @@ class Gate:
         self.clock = SystemClock()
         self.log = structlog.get_logger()
 
-    async def beat(self) -> None:
-        await trio.lowlevel.checkpoint()
+    def feed(self, give: Give) -> Feed:
+        return AppendingFeed(give, self.append)
 
     async def append(self, items: Sequence[Any], changes: Mapping[str, bytes | None]) -> None:
         await self.opened.wait()

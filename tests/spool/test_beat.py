@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from streamd.spool.beat import LEAST_SECONDS, MOST_SECONDS, Beat
-from streamd.spool.spool import Spool, SpoolClosed
+from streamd.spool.spool import Spool
 from tests.spool.rig import ORIGIN, Rig, event, eventually
 
 
@@ -49,33 +49,3 @@ async def test_the_beat_grows_with_the_rate_and_not_with_a_lone_burst(autojump_c
     assert await rest(beat, 100_000) == pytest.approx(LEAST_SECONDS)
     for records, seconds in ((40, LEAST_SECONDS), (200, MOST_SECONDS), (2, LEAST_SECONDS)):
         assert await rest(beat, records) == pytest.approx(seconds)
-
-
-async def test_who_waits_for_the_beat_is_in_time_for_the_next_commit_and_nobody_waits_after_a_pause(
-    rig: Rig, mock_clock: MockClock
-) -> None:
-    async with writing(rig) as (spool, callers):
-        await spool.beat()
-        await spool.append(ORIGIN, [event(0)], {})
-        gathered = [event(1)]
-
-        async def append_in_the_beat() -> None:
-            await spool.beat()
-            await spool.append(ORIGIN, gathered, {})
-
-        callers.start_soon(append_in_the_beat)
-        callers.start_soon(spool.append, ORIGIN, [event(2)], {})
-        await wait_all_tasks_blocked()
-        gathered.append(event(3))
-        mock_clock.jump(LEAST_SECONDS)
-        await eventually(lambda: spool.usage(ORIGIN.connector).accepted == 4)
-        assert spool.commits == 2
-
-
-async def test_a_writer_that_ends_lets_nobody_wait_for_its_beat(rig: Rig, mock_clock: MockClock) -> None:
-    async with writing(rig) as (spool, callers):
-        await spool.append(ORIGIN, [event(0)], {})
-        callers.cancel_scope.cancel()
-    await spool.beat()
-    with pytest.raises(SpoolClosed):
-        await spool.append(ORIGIN, [event(1)], {})
