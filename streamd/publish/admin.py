@@ -24,8 +24,8 @@ POLICY = "cleanup.policy"
 _RETENTION = "retention.ms"
 _NOT_THERE = 3
 _EXISTS = 36
+_MENTIONED = "this Kafka takes no request to make topics; it was asked for it, should it make it by itself"
 
-Admin = Any  # aiokafka has no type information
 TopicConfigs = Mapping[str, Mapping[str, str]]
 
 
@@ -41,7 +41,7 @@ class TopicReport(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_admin(config: KafkaConfig, settings: Settings) -> AsyncIterator[Admin]:
+async def open_admin(config: KafkaConfig, settings: Settings) -> AsyncIterator[shims.Admin]:
     """Open an admin client; what fails in it and in the body is raised as Rejected or Transient."""
     connections = Connections(settings.credentials_retry_max)
     admin = AIOKafkaAdminClient(
@@ -63,8 +63,11 @@ async def open_admin(config: KafkaConfig, settings: Settings) -> AsyncIterator[A
         await shims.end_within(admin.close(), settings.teardown)
 
 
-async def create_topics(admin: Admin, specs: Sequence[TopicSpec]) -> dict[str, str]:
-    """Make topics; give by topic the reason why it could not be made."""
+async def create_topics(admin: shims.Admin, specs: Sequence[TopicSpec]) -> dict[str, str]:
+    """Make topics; give by topic the reason why it could not be made, or not for certain."""
+    if not await shims.takes_create_topics(admin):
+        await shims.mention(admin, [spec.name for spec in specs])
+        return {spec.name: _MENTIONED for spec in specs}
     if not shims.has_controller(admin):
         raise Transient("Kafka has no controller at the moment")
     answer = await admin.create_topics([_new_topic(spec) for spec in specs])
@@ -83,7 +86,7 @@ def _new_topic(spec: TopicSpec) -> NewTopic:
     )
 
 
-async def topic_configs(admin: Admin, topics: Collection[str]) -> TopicConfigs:
+async def topic_configs(admin: shims.Admin, topics: Collection[str]) -> TopicConfigs:
     """Give the cleanup policy and retention of those topics that we may look at."""
     asked = {POLICY: "", _RETENTION: ""}
     answers = await admin.describe_configs(
@@ -97,7 +100,9 @@ async def topic_configs(admin: Admin, topics: Collection[str]) -> TopicConfigs:
     }
 
 
-async def make_topics(admin: Admin, specs: Sequence[TopicSpec], settings: Settings) -> list[TopicReport]:
+async def make_topics(
+    admin: shims.Admin, specs: Sequence[TopicSpec], settings: Settings
+) -> list[TopicReport]:
     """Make topics and report on them as soon as the brokers know them, which takes them some ms."""
     failures = await create_topics(admin, specs)
     patience = time.monotonic() + settings.request_timeout
@@ -110,7 +115,7 @@ async def make_topics(admin: Admin, specs: Sequence[TopicSpec], settings: Settin
 
 
 async def describe_topics(
-    admin: Admin, specs: Sequence[TopicSpec], failures: Mapping[str, str]
+    admin: shims.Admin, specs: Sequence[TopicSpec], failures: Mapping[str, str]
 ) -> list[TopicReport]:
     """Report on topics, in the order of `specs`; `failures` are of the attempts to make them."""
     answers = {answer["topic"]: answer for answer in await admin.describe_topics([s.name for s in specs])}

@@ -40,9 +40,11 @@ from streamd.publish import codes
 Producer = Any  # aiokafka has no type information
 Builder = Any  # its BatchBuilder, good for one attempt (trap 7)
 Batch = Any  # its MessageBatch
+Admin = Any  # its AIOKafkaAdminClient
 Sequences = dict[Any, int]  # next sequence number by TopicPartition
 
 SEQUENCE_MASK = 0x7FFF_FFFF
+_CREATE_TOPICS = 19  # an api key
 
 # What authenticators and decoders raise on a peer's nonsense; kills sender and metadata task (trap 6).
 FOREIGN = (
@@ -265,7 +267,20 @@ def withdraw(producer: Producer, batch: Batch, error: KafkaError) -> None:
     batch.failure(error)
 
 
-def has_controller(admin: Any) -> bool:
+async def takes_create_topics(admin: Admin) -> bool:
+    """Tell whether Kafka takes the request at all, as far as can be known: stand-ins for it do not."""
+    node = admin._client.get_random_node()
+    if node is None or not await admin._client.ready(node):
+        return True
+    return any(_CREATE_TOPICS in connection._versions for connection in admin._client._conns.values())
+
+
+async def mention(admin: Admin, topics: Sequence[str]) -> None:
+    """Ask for topics in the way in which a broker may make them by itself (auto.create.topics.enable)."""
+    await admin._send_request(aiokafka.admin.client.MetadataRequest(topics, allow_auto_topic_creation=True))
+
+
+def has_controller(admin: Admin) -> bool:
     """Tell whether the admin client knows where to send what only a controller takes."""
     return admin._client.cluster.controller is not None
 
