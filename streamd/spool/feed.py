@@ -1,6 +1,6 @@
 """Have a source asked for what it has when a commit begins, in place of a task that waits for each commit.
 
-With 200 sources and a line each in a commit, such tasks cost as much CPU as what they bring.
+Of 200 sources nearly all have a line or two in each commit: 200 tasks would sleep and wake thrice for it.
 """
 
 from __future__ import annotations
