@@ -97,6 +97,8 @@ class Store:
                 self._begin(now)
             self._reader = stack.enter_context(closing(connect(self.path)))
             self._states = stack.enter_context(closing(connect(self.path)))
+            for each in self._reader, self._states:
+                each.execute("PRAGMA cache_size=-128")  # KiB: they read each page once
             stack.pop_all()
 
     def _open_on_full_disk(self, max_bytes: int, now: datetime) -> None:

@@ -124,6 +124,7 @@ class Stream:
             self._is_behind = False
             self._proof.on_drained(self._websocket.drained_at)
             try:
+                frames.clear()  # a large batch is let go now, not when the next one is here
                 frames = await self._websocket.receive()
             except LinkClosed as closed:
                 self._proof.on_end(self._told(self._websocket.last_bytes_at) if closed.clean else None)
