@@ -114,14 +114,14 @@ async def token(avaya: AvayaSimulator) -> str:
     return text
 
 
-RENEWING = "token-seconds=12"
+RENEWING = "token-seconds=16"
 MISSPELT = {"measure_producers": ["Queue_ITD_1.0.0"], "activation_limit_seconds": 1.0}
 SPELT = {"measure_producers": [QUEUE]}
 
 CASES: Mapping[str, Case] = {
-    "token-seconds": kept(RENEWING, hold=13),
-    "token-cached": passes("token-cached", RENEWING, hold=13),
-    "renew-extends-same-token": kept("renew-extends-same-token", RENEWING, hold=13),
+    "token-seconds": kept(RENEWING, hold=17),
+    "token-cached": passes("token-cached", RENEWING, hold=17),
+    "renew-extends-same-token": kept("renew-extends-same-token", RENEWING, hold=17),
     "pending-seconds": kept("pending-seconds=1"),
     "pending-forever": refused(
         "does not become ACTIVE", "restart", "pending-forever", keys={"activation_limit_seconds": 1.0}
@@ -134,7 +134,7 @@ CASES: Mapping[str, Case] = {
     "fractions-3": kept("fractions-3"),
     "extra-fields": kept("extra-fields"),
     "problem-status-string": kept("problem-status-string", "token-401:create=1"),
-    "expires-at-far": kept("expires-at-far", RENEWING, hold=13),
+    "expires-at-far": kept("expires-at-far", RENEWING, hold=17),
     "auth-internal-error": passes("auth-internal-error"),
     "auth-constraint-violation": refused("CONSTRAINT_VIOLATION", "hang-up", "auth-constraint-violation"),
     "auth-unknown-status": passes("auth-unknown-status"),
@@ -149,10 +149,10 @@ CASES: Mapping[str, Case] = {
     "expiry-keeps": kept("expiry-keeps", act=expire),
     # The renewals fail until the subscription has expired, and no data comes on that socket any more.
     "expiry-silent": passes("expiry-silent", "token-seconds=3", "error-500:renew=2", hold=10),
-    "reauth-ignored": kept("reauth-ignored", RENEWING, hold=13, keys={"reauth_on_refresh": True}),
-    "reauth-confirmed": kept("reauth-confirmed", RENEWING, hold=13, keys={"reauth_on_refresh": True}),
-    "reauth-snapshot": kept("reauth-snapshot", RENEWING, hold=13, keys={"reauth_on_refresh": True}),
-    "reauth-closes": passes("reauth-closes", RENEWING, hold=13, keys={"reauth_on_refresh": True}),
+    "reauth-ignored": kept("reauth-ignored", RENEWING, hold=17, keys={"reauth_on_refresh": True}),
+    "reauth-confirmed": kept("reauth-confirmed", RENEWING, hold=17, keys={"reauth_on_refresh": True}),
+    "reauth-snapshot": kept("reauth-snapshot", RENEWING, hold=17, keys={"reauth_on_refresh": True}),
+    "reauth-closes": passes("reauth-closes", RENEWING, hold=17, keys={"reauth_on_refresh": True}),
     "second-replaces": passes("second-replaces", act=intrude),
     "second-refused": kept("second-refused", act=intrude),
     "second-both": kept("second-both", act=intrude),
