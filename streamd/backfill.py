@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 import trio
 
-from streamd.connector import BackfillHandler, Progress
+from streamd.connector import Backfilled, BackfillHandler, Progress
 from streamd.errors import Rejected
 
 _END_SECONDS = 2.0  # for a handler that is cancelled
@@ -40,8 +40,8 @@ class Backfills:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _END_SECONDS):
                     await self._ended.wait()
 
-    async def run(self, begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
-        """Fetch again what lies between two instants, and give the handler's figures.
+    async def run(self, begin: datetime, end: datetime, progress: Progress) -> Backfilled:
+        """Fetch again what lies between two instants, and give what the handler gives.
 
         Raises Rejected where nothing serves it, or where another one is running, and what the handler raises.
         """

@@ -97,8 +97,21 @@ class Ingress(Protocol):
 
 Progress = Callable[[float, str], None]
 """Told how much of a backfill is done, 0 to 1, and what is being done, in a few words."""
-BackfillHandler = Callable[[datetime, datetime, Progress], Awaitable[Mapping[str, int]]]
-"""Fetches what lies between two instants again, and gives figures, such as what was published and known."""
+
+
+@dataclass(frozen=True)
+class Backfilled:
+    """What became of a backfill: figures by name, such as what was published and known.
+
+    `left`: what is not on Kafka, in an operator's words that follow a number; it is complete when all are 0.
+    """
+
+    figures: Mapping[str, int]
+    left: Mapping[str, int] = field(default_factory=dict)
+
+
+BackfillHandler = Callable[[datetime, datetime, Progress], Awaitable[Backfilled]]
+"""Fetches what lies between two instants again."""
 
 
 Give = Callable[[], tuple[Sequence[Item], Changes, Callable[[], None]] | None]

@@ -21,11 +21,12 @@ _BETWEEN_LINES_SECONDS = 0.1
 
 
 class BackfillLine(Struct, frozen=True, omit_defaults=True):
-    """One line of the answer; the last one has `figures` or an `error`."""
+    """One line of the answer; the last one has `figures` and what is `left`, or an `error`."""
 
     done: float | None = None
     words: str = ""
     figures: dict[str, int] | None = None
+    left: dict[str, int] = {}
     error: str | None = None
 
 
@@ -52,7 +53,7 @@ def _instant(name: str, text: str) -> datetime:
 
 
 def streamed(runtime: Runtime, begin: datetime, end: datetime) -> Callable[[Send], Awaitable[None]]:
-    """Give what runs the backfill and writes the answer; it ends when all of it is on Kafka."""
+    """Give what runs the backfill and writes the answer; it ends when all that it fetched is on Kafka."""
 
     async def write(send: Send) -> None:
         latest = _Latest()
@@ -70,7 +71,7 @@ def streamed(runtime: Runtime, begin: datetime, end: datetime) -> Callable[[Send
 async def _outcome(runtime: Runtime, begin: datetime, end: datetime, latest: _Latest) -> BackfillLine:
     runtime.log.info("backfill_begun", begin=begin.isoformat(), end=end.isoformat())
     try:
-        figures = await runtime.backfills.run(begin, end, latest.note)
+        ended = await runtime.backfills.run(begin, end, latest.note)
         latest.note(1.0, "waiting until all is on Kafka")
         await runtime.published()
     except StreamdError as error:
@@ -82,8 +83,12 @@ async def _outcome(runtime: Runtime, begin: datetime, end: datetime, latest: _La
     except trio.Cancelled:
         runtime.log.warning("backfill_cancelled", reason="who asked for it has left")
         raise
-    runtime.log.info("backfill_done", **figures)
-    return BackfillLine(figures=dict(figures))
+    left = {what: number for what, number in ended.left.items() if number > 0}
+    if left:
+        runtime.log.warning("backfill_incomplete", **ended.figures, left=left)
+    else:
+        runtime.log.info("backfill_done", **ended.figures)
+    return BackfillLine(figures=dict(ended.figures), left=left)
 
 
 def _failed(runtime: Runtime, error: BaseException) -> BackfillLine:

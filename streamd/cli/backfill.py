@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 import msgspec
@@ -21,7 +22,8 @@ def add(subparsers: Subparsers) -> None:
         "backfill",
         help="fetch a stretch of time again through the running daemon",
         description="Fetches what the vendor keeps of that time, publishes it with the same ids, and ends "
-        "when all of it is on Kafka. Ctrl-C cancels it: what was published stays.",
+        "when all of it is on Kafka, or with 1 and what could not be had. Ctrl-C cancels it: what was "
+        "published stays.",
     )
     parser.add_argument("name", metavar="NAME", help="the connector's name, as in the configuration")
     parser.add_argument("--from", dest="begin", required=True, metavar="T", help="RFC 3339, with its zone")
@@ -30,7 +32,10 @@ def add(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show its progress until all is on Kafka; 1 when it failed, or there is no such connector or daemon."""
+    """Show its progress until all is on Kafka; 1 when it failed or something is left.
+
+    1 also where there is no such connector or daemon.
+    """
     config = load(args.config, needed=("spool",)).config
     shown = Shown(args.name, sys.stdout)
     query = {"name": args.name, "from": args.begin, "to": args.end}
@@ -49,9 +54,16 @@ def run(args: argparse.Namespace) -> int:
             f"error: {args.name}: {shown.last.error or 'it crashed; see the log of the daemon'}\n"
         )
         return 1
-    told = ", ".join(f"{number} {what}" for what, number in shown.last.figures.items())
-    sys.stdout.write(f"{args.name}: all on Kafka{f': {told}' if told else ''}\n")
+    figures, left = _told(shown.last.figures), _told(shown.last.left)
+    sys.stdout.write(f"{args.name}: {'' if left else 'all '}on Kafka{f': {figures}' if figures else ''}\n")
+    if left:
+        sys.stderr.write(f"error: {args.name}: not all of it is on Kafka; left: {left}\n")
+        return 1
     return 0
+
+
+def _told(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in numbers.items())
 
 
 class Shown:

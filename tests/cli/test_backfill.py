@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,7 @@ import trio
 from streamd import control, telemetry
 from streamd.__main__ import main
 from streamd.cli.backfill import Shown
-from streamd.connector import BackfillHandler, Context, Link, Progress
+from streamd.connector import Backfilled, BackfillHandler, Context, Link, Progress
 from streamd.errors import Transient
 from streamd.model import Event
 from streamd.transport.listening import open_unix_listener
@@ -88,14 +88,14 @@ async def test_it_shows_progress_and_ends_when_all_of_it_is_on_kafka(
     codes: list[int] = []
     ended = trio.Event()
 
-    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         asked.append((begin, end))
         progress(0.5, "window 1 of 2")
         await trio.sleep(0.2)
         runtime = core.daemon.fleet.runtimes["paris"]
         event = Event(SWITCHES, "k", "streamd.lamp.switched", {"on": True}, begin, phase="backfill")
         await runtime.append([event])
-        return {"published": 1, "known": 7}
+        return Backfilled({"published": 1, "known": 7}, left={"hours that are too old": 0})
 
     async def ask() -> None:
         codes.append(await streamd(core, "backfill", "paris", *DAY))
@@ -118,10 +118,27 @@ async def test_it_shows_progress_and_ends_when_all_of_it_is_on_kafka(
     assert capsys.readouterr().out.endswith("paris: all on Kafka: 1 published, 7 known\n")
 
 
+async def test_what_it_leaves_is_1_and_is_named_when_the_rest_is_on_kafka(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Backfilled:
+        left = {"files that cannot be read": 1, "pages": 0, "hours that are too old": 3}
+        return Backfilled({"published": 4, "known": 0}, left)
+
+    async with serving(tmp_path, monkeypatch, backfill) as core, trio.open_nursery() as nursery:
+        nursery.start_soon(take_for_ever, core)
+        assert await streamd(core, "backfill", "paris", *DAY) == 1
+        nursery.cancel_scope.cancel()
+    told = capsys.readouterr()
+    left = "1 files that cannot be read, 3 hours that are too old"
+    assert told.err == f"error: paris: not all of it is on Kafka; left: {left}\n"
+    assert told.out.endswith("paris: on Kafka: 4 published, 0 known\n")
+
+
 async def test_what_ends_it_early_is_1_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         progress(0.1, "login")
         async with trio.open_nursery():
             raise Transient("the server is down")
@@ -137,7 +154,7 @@ async def test_what_ends_it_early_is_1_with_the_reason(
 async def test_a_bug_in_it_is_1_and_the_daemon_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         raise ZeroDivisionError
 
     async with serving(tmp_path, monkeypatch, backfill) as core:
@@ -151,7 +168,7 @@ async def test_a_restart_ends_it_and_the_client_is_told(
 ) -> None:
     begun = trio.Event()
 
-    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         begun.set()
         await trio.sleep_forever()
         raise AssertionError
@@ -181,9 +198,9 @@ async def test_a_client_that_leaves_cancels_it_and_it_may_be_asked_for_again(
 ) -> None:
     begun, cancelled = trio.Event(), trio.Event()
 
-    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         if begun.is_set():
-            return {}
+            return Backfilled({})
         begun.set()
         try:
             await trio.sleep_forever()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import ceil
 from typing import NoReturn
 
 import trio
 from msgspec.structs import asdict, replace
 
-from streamd.connector import Changes, Context, Progress
+from streamd.connector import Backfilled, Changes, Context, Progress
 from streamd.connectors.huawei_aicc.config import HuaweiConfig
 from streamd.connectors.huawei_aicc.cursor import Cursor, Reading
 from streamd.connectors.huawei_aicc.export import Done, Exporter, Final, NeverCame, TooEarly, TooLong
@@ -23,6 +23,8 @@ from streamd.session import Backoff
 
 _BACKFILL_TRIES = 5  # of one window, before the client is told
 _REFUSED_SECONDS = 300.0  # a refused reading is tried again slowly
+WINDOWS_LEFT_OUT = "windows that are too big or never came, declared as gaps"
+TOO_EARLY = "seconds that are too recent to be read"
 
 
 class Past:
@@ -124,10 +126,12 @@ class Past:
 
     # -- backfill
 
-    async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         """Read a stretch of the past again, a day at a time; what is new in it is published."""
         await self._cc.look(Priority.BACKFILL)
-        end = min(end, self._cc.server_now() - timedelta(seconds=self._ctx.config.settle_seconds))
+        settled = self._cc.server_now() - timedelta(seconds=self._ctx.config.settle_seconds)
+        early = max(timedelta(), end - max(begin, settled))
+        end = min(end, settled)
         total, at, whole = Figures(), begin, end - begin
         while at < end:
             progress((at - begin) / whole, f"from {at:%Y-%m-%d %H:%M} UTC")
@@ -136,7 +140,9 @@ class Past:
                 at = done.job.end
                 total.add(done.figures)
         progress(1.0, "read")
-        return asdict(total)
+        figures = asdict(total)
+        left = {WINDOWS_LEFT_OUT: figures.pop("left_out"), TOO_EARLY: ceil(early.total_seconds())}
+        return Backfilled(figures, left)
 
     async def _backfill_one(self, planned: Job, until: datetime) -> Done | None:
         """Do one window, again where CC-FS has a bad moment."""

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import trio
 
-from streamd.connector import Context, Progress
+from streamd.connector import Backfilled, Context, Progress
 from streamd.connectors.omilia.answers import Unaccepted
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.audit import Audit
@@ -41,6 +41,8 @@ _LOOK_SECONDS = 5.0
 _BY_HAND = "hand-"
 _AUDIT = "audit"
 _TOPIC = "exports"  # of a herald's worry
+UNREAD = "files or pages that cannot be read"
+NOT_EXPORTED = "hours older than 60 days or younger than 2 hours, which cannot be exported"
 
 
 class Holes:
@@ -123,7 +125,7 @@ class Holes:
             if herald.worry(_TOPIC, refusal):
                 herald.assess_nowait()
 
-    async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Mapping[str, int]:
+    async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         """Export the hours from `begin` to `end` for an operator, and publish what is missing of them."""
         server_now = self._exports.server.now() or self._ctx.clock.now()
         wanted = Window(floor_hour(begin), ceil_hour(end))
@@ -137,13 +139,10 @@ class Holes:
         errand = await self._exporter.run(self._by_hand(hours, types), progress)
         await self._ctx.append([], self._exporter.ledger.remove(errand.name))
         left_out = (wanted.span - hours.span) // timedelta(hours=1)
-        return {
-            "published": errand.total,
-            "known": errand.known,
-            "dead_letters": errand.bad,
-            "unread": errand.unread,
-            "hours_left_out": left_out,
-        }
+        return Backfilled(
+            {"published": errand.total, "known": errand.known, "dead_letters": errand.bad},
+            left={UNREAD: errand.unread, NOT_EXPORTED: left_out},
+        )
 
     # -- by hand
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from streamd.connector import Link, Log, Progress
+from streamd.connector import Backfilled, Link, Log, Progress
 from streamd.connectors.oracle_isr.cells import Cell
 from streamd.connectors.oracle_isr.config import OracleIsrConfig
 from streamd.connectors.oracle_isr.face import Face, Turn
@@ -24,6 +24,8 @@ SWEEP_EVERY = HOUR
 SWEPT = 6 * HOUR
 LIST_CUT = "list_cut"
 """The cause of a gap: so many recordings in one second that the server does not list them all."""
+NOT_READABLE = "recordings that cannot be read yet"
+NOT_LISTED = "seconds with more recordings than the server lists"
 
 
 class Walk:
@@ -87,8 +89,8 @@ class Walk:
             await self._move(link, self._register.cursor or cursor, holes)
         await self._move(link, replace(self._register.cursor or cursor, swept_at=now), [])
 
-    async def backfill(self, since: datetime, until: datetime, progress: Progress) -> Mapping[str, int]:
-        """Fetch what ended between two instants; the cursor stays. Gives figures for the one who asked."""
+    async def backfill(self, since: datetime, until: datetime, progress: Progress) -> Backfilled:
+        """Fetch what ended between two instants; the cursor stays."""
         parts = slices(Window(since, until), HOUR)
         new = known = waiting = undivided = 0
         for number, part in enumerate(parts):
@@ -97,7 +99,8 @@ class Walk:
             new, known = new + published.new, known + published.known
             waiting, undivided = waiting + published.waiting, undivided + len(holes)
         progress(1.0, f"{len(parts)} windows")
-        return {"published": new, "known": known, "not_readable": waiting, "seconds_not_listed": undivided}
+        left = {NOT_READABLE: waiting, NOT_LISTED: undivided}
+        return Backfilled({"published": new, "known": known}, left)
 
     async def _go_back(self, link: Link, now: datetime) -> None:
         """Follow a server whose clock went back; the last hours are due to be searched again then."""

@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from streamd.connectors.huawei_aicc.config import DeepConfig
+from streamd.connectors.huawei_aicc.past import TOO_EARLY, WINDOWS_LEFT_OUT
 from streamd.simulators.huawei_aicc import FAULTS
 from streamd.transport.http import open_http
 
@@ -299,14 +300,14 @@ async def test_a_backfill_declares_what_is_too_big_or_never_comes_and_goes_on(
         gaps = [(gap["from"], gap["to"]) for gap in bench.gaps().values() if gap["cause"] == cause]
         stretches = [(datetime.fromisoformat(since), datetime.fromisoformat(until)) for since, until in gaps]
         within = sorted(each for each in stretches if each[1] <= end)  # the live walk meets the same
-        assert done["left_out"] == len(within)
+        assert done.left == {WINDOWS_LEFT_OUT: len(within), TOO_EARLY: 0}
         assert (within[0][0], within[-1][1]) == (begin, end)
         assert all(earlier[1] == later[0] for earlier, later in pairwise(within))
         simulator.set_faults()
         asked = len(simulator.jobs)
         with trio.fail_after(15):
             again = await bench.runtime.backfills.run(begin - timedelta(hours=3), begin, lambda *_: None)
-        assert again["left_out"] == 0
+        assert set(again.left.values()) == {0}
         assert len(simulator.jobs) - asked < 20  # windows grow again once they fit
 
 

@@ -57,7 +57,7 @@ async def test_a_backfill_ends_when_all_that_was_missing_is_on_kafka_and_a_secon
             with trio.fail_after(90):
                 await simulator.settle()
                 count = exported(simulator, begin, end)
-                figures = "{} published, {} known, 0 dead_letters, 0 unread, 0 hours_left_out"
+                figures = "{} published, {} known, 0 dead_letters"
                 assert await backfill() == f"{NAME}: all on Kafka: {figures.format(count, 0)}", daemon.tail()
                 topic = f"{prefix}.omilia.dialogs"
                 found = await trio.to_thread.run_sync(consume_all, kafka.bootstrap_servers, [topic])

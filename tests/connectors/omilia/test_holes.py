@@ -14,7 +14,7 @@ import trio
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.config import ExportConfig
-from streamd.connectors.omilia.holes import Holes
+from streamd.connectors.omilia.holes import NOT_EXPORTED, UNREAD, Holes
 from streamd.connectors.omilia.records import Records
 from streamd.errors import Rejected
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, open_omilia_simulator
@@ -260,10 +260,10 @@ async def test_a_backfill_by_hand_publishes_what_is_missing_and_says_how_far_it_
         now = it.simulator.now()
         known = await it.receive(lambda each: each.message_type == "dialog_start")
         told: list[tuple[float, str]] = []
-        figures = await it.holes.backfill(now - 8 * HOUR, now - 5 * HOUR, lambda *each: told.append(each))
-        assert figures["published"] == len(it.published) - known > 0
-        assert figures["known"] > 0
-        assert figures["hours_left_out"] == 0
+        done = await it.holes.backfill(now - 8 * HOUR, now - 5 * HOUR, lambda *each: told.append(each))
+        assert done.figures["published"] == len(it.published) - known > 0
+        assert done.figures["known"] > 0
+        assert set(done.left.values()) == {0}
         assert told[-1][0] == 1.0
         assert any("waiting for the export" in words for _, words in told)
         assert not it.holes.errands
@@ -272,12 +272,19 @@ async def test_a_backfill_by_hand_publishes_what_is_missing_and_says_how_far_it_
 async def test_a_backfill_says_what_cannot_be_had(tmp_path: Path) -> None:
     async with bench(tmp_path) as it:
         now = it.simulator.now()
-        figures = await it.holes.backfill(now - 4 * HOUR, now, lambda done, words: None)
-        assert figures["hours_left_out"] >= 2
+        done = await it.holes.backfill(now - 4 * HOUR, now, lambda done, words: None)
+        assert done.left[NOT_EXPORTED] >= 2
         with pytest.raises(Rejected, match="2 hours"):
             await it.holes.backfill(now - HOUR, now, lambda done, words: None)
         with pytest.raises(Rejected, match="60 days"):
             await it.holes.backfill(now - 70 * DAY, now - 69 * DAY, lambda done, words: None)
+
+
+async def test_a_backfill_says_how_many_files_it_could_not_read(tmp_path: Path) -> None:
+    async with bench(tmp_path, "zip-bomb=16") as it:
+        now = it.simulator.now()
+        done = await it.holes.backfill(now - 8 * HOUR, now - 5 * HOUR, lambda done, words: None)
+        assert done.left == {UNREAD: 1, NOT_EXPORTED: 0}
 
 
 async def test_a_backfill_that_was_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -291,8 +298,8 @@ async def test_a_backfill_that_was_broken_off_goes_on_where_it_was(tmp_path: Pat
         with trio.CancelScope() as scope:
             await it.holes.backfill(now - 11 * HOUR, now - 3 * HOUR, stop)
         assert scope.cancelled_caught
-        figures = await it.holes.backfill(now - 11 * HOUR, now - 3 * HOUR, lambda done, words: None)
-        assert figures["published"] == len(it.published) == len(set(it.published))
+        done = await it.holes.backfill(now - 11 * HOUR, now - 3 * HOUR, lambda done, words: None)
+        assert done.figures["published"] == len(it.published) == len(set(it.published))
         assert len(it.simulator.jobs) == 1
 
 

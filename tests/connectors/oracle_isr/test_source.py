@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from streamd.config import PrivacyConfig, Secret
+from streamd.connectors.oracle_isr.walk import NOT_LISTED, NOT_READABLE
 
 # A second of ours is ten minutes of the recorder's: revisits, chases and sweeps come in seconds.
 FAST = {"time_scale": 600.0, "gap_seconds": 60.0}
@@ -381,16 +382,29 @@ async def test_a_backfill_fetches_what_is_missing_and_leaves_the_cursor_alone(sy
         simulator.history(5, 20)
         before, told = running.proof(), []
         since, until = simulator.now() - timedelta(hours=6), simulator.now()
-        figures = await running.runtime.backfills.run(since, until, lambda done, words: told.append(done))
+        done = await running.runtime.backfills.run(since, until, lambda done, words: told.append(done))
         assert running.proof() == before
-        assert figures["published"] == len(running.recordings("ended")) == 20
+        assert set(done.left.values()) == {0}
+        assert done.figures["published"] == len(running.recordings("ended")) == 20
         assert {event["phase"] for event in running.recordings("ended")} == {"backfill"}
         assert len(running.recordings("started")) == 20
         assert told == sorted(told)
         assert told[-1] == 1.0
-        figures = await running.runtime.backfills.run(since, until, lambda done, words: None)
-        assert (figures["published"], figures["known"]) == (0, 20)
+        done = await running.runtime.backfills.run(since, until, lambda done, words: None)
+        assert done.figures == {"published": 0, "known": 20}
         assert not running.twice()
+
+
+async def test_a_backfill_tells_the_seconds_that_are_not_listed_whole(system: Any) -> None:
+    async with system(poll_seconds=60.0, list_length=10) as (simulator, running):
+        await running.until_state("live")
+        for _ in range(30):
+            simulator.recorded(seconds=30, ended_ago=600.0, dnis="2002")
+        since, until = simulator.now() - timedelta(minutes=20), simulator.now() - timedelta(minutes=5)
+        done = await running.runtime.backfills.run(since, until, lambda done, words: None)
+        ends = {int(each.end) for each in simulator.recordings}
+        assert len(ends) <= done.left[NOT_LISTED] <= 2 * len(ends)  # a list's seconds may lie across two
+        assert done.left[NOT_READABLE] == 0
 
 
 async def test_a_backfill_that_is_cut_short_loses_nothing_of_what_is_live(system: Any) -> None:
