@@ -103,11 +103,12 @@ class Finished:
         received, events = self._ctx.clock.now(), []
         entry = running.find(tree)
         link = entry.link if entry is not None else link_name(tree)
+        data = self._normaliser.recording(tree, link, latest)
         if entry is None and not known.has_link(link):
             beginning = {name: tree[name] for name in _OF_A_BEGINNING if name in tree}
             begun = self._normaliser.recording(beginning, link, latest)
+            begun.start_time = data.start_time  # which hour of two it means, the end tells
             events.append(self._normaliser.started(begun, link, received, phase))
-        data = self._normaliser.recording(tree, link, latest)
         events.append(self._normaliser.ended(tree, data, link, received, phase))
         if entry is not None:
             running.finish(entry, id_)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from streamd.connectors.oracle_isr.entities import LostRecording, Recording
+from streamd.connectors.oracle_isr.order import put_in_order
 from streamd.connectors.oracle_isr.reading import read
 from streamd.connectors.oracle_isr.wire import Tree, call_ids, live_id, recording_id, start_second
 from streamd.connectors.oracle_isr.zone import Zone
@@ -61,6 +62,7 @@ class Normaliser:
         """Read a recording or a match; `latest` as in `reading.read`."""
         found = read(Recording, tree, self._zone, latest)
         found.call_id = link.call_id
+        put_in_order(found, self._zone)
         if found.end_time is None:
             ends = [each.end for each in found.segments or () if each.end is not None]
             found.end_time = max(ends, default=None)

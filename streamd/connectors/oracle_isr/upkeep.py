@@ -98,7 +98,9 @@ class Upkeep:
                 if each.bad is not None:
                     events.append(self._ctx.dead_letter(each.bad))
                 if each.found is not None and content != known.digest:
-                    data = self._normaliser.recording(each.found, known.link, now)
+                    # In the hour that autumn has twice it is read as when it ended.
+                    ended = instant(known.ended)
+                    data = self._normaliser.recording(each.found, known.link, ended)
                     received = self._ctx.clock.now()
                     events.append(self._normaliser.updated(data, content, known.link, received, "live"))
                 stage = max(known.stage + 1, stage_at(instant(known.ended), now))

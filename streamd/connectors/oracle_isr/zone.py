@@ -23,7 +23,8 @@ class Zone:
     def read(self, text: str, latest: datetime) -> datetime | None:
         """Read `yyyy-MM-dd HH:mm:ss` with any fraction, as UTC; None for anything else.
 
-        In the hour that autumn has twice it is the later instant, unless that is after `latest`.
+        In the hour that autumn has twice it is the later instant, unless that is after `latest`. That is a
+        guess where both hours are past; what a recording's other times say against it, `order` sets right.
         """
         at = _read(text) if len(text) <= _LONGEST else None
         if at is None or self._zone is UTC:
@@ -34,6 +35,14 @@ class Zone:
         except (ValueError, OverflowError):
             return None
         return second if first < second <= latest else first
+
+    def earlier(self, at: datetime) -> datetime:
+        """Give the earlier of the instants at which the wall's time is as at `at`; nearly always `at`."""
+        return at.astimezone(self._zone).replace(fold=0).astimezone(UTC)
+
+    def later(self, at: datetime) -> datetime:
+        """Give the later of them."""
+        return at.astimezone(self._zone).replace(fold=1).astimezone(UTC)
 
     def lower(self, at: datetime) -> str:
         """Write the lower bound of a search: `at` in whole seconds, or earlier.
