@@ -24,7 +24,7 @@ from streamd.session import Backoff
 _BACKFILL_TRIES = 5  # of one window, before the client is told
 _REFUSED_SECONDS = 300.0  # a refused reading is tried again slowly
 WINDOWS_LEFT_OUT = "windows that are too big or never came, declared as gaps"
-TOO_EARLY = "seconds that are too recent to be read"
+LEFT_TO_WALK = "seconds_left_to_the_walk"  # too recent to be read: the live walk is about to
 
 
 class Past:
@@ -141,8 +141,8 @@ class Past:
                 total.add(done.figures)
         progress(1.0, "read")
         figures = asdict(total)
-        left = {WINDOWS_LEFT_OUT: figures.pop("left_out"), TOO_EARLY: ceil(early.total_seconds())}
-        return Backfilled(figures, left)
+        left = {WINDOWS_LEFT_OUT: figures.pop("left_out")}
+        return Backfilled(figures | {LEFT_TO_WALK: ceil(early.total_seconds())}, left)
 
     async def _backfill_one(self, planned: Job, until: datetime) -> Done | None:
         """Do one window, again where CC-FS has a bad moment."""

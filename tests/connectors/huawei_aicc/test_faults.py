@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from streamd.connectors.huawei_aicc.config import DeepConfig
-from streamd.connectors.huawei_aicc.past import TOO_EARLY, WINDOWS_LEFT_OUT
+from streamd.connectors.huawei_aicc.past import WINDOWS_LEFT_OUT
 from streamd.simulators.huawei_aicc import FAULTS
 from streamd.transport.http import open_http
 
@@ -300,7 +300,7 @@ async def test_a_backfill_declares_what_is_too_big_or_never_comes_and_goes_on(
         gaps = [(gap["from"], gap["to"]) for gap in bench.gaps().values() if gap["cause"] == cause]
         stretches = [(datetime.fromisoformat(since), datetime.fromisoformat(until)) for since, until in gaps]
         within = sorted(each for each in stretches if each[1] <= end)  # the live walk meets the same
-        assert done.left == {WINDOWS_LEFT_OUT: len(within), TOO_EARLY: 0}
+        assert done.left == {WINDOWS_LEFT_OUT: len(within)}
         assert (within[0][0], within[-1][1]) == (begin, end)
         assert all(earlier[1] == later[0] for earlier, later in pairwise(within))
         simulator.set_faults()

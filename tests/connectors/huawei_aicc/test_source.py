@@ -14,7 +14,7 @@ import trio.lowlevel
 
 from streamd.connectors.huawei_aicc.config import DeepConfig
 from streamd.connectors.huawei_aicc.jobs import PREFIX, Job
-from streamd.connectors.huawei_aicc.past import TOO_EARLY, WINDOWS_LEFT_OUT
+from streamd.connectors.huawei_aicc.past import LEFT_TO_WALK, WINDOWS_LEFT_OUT
 from streamd.pull.ledger import Ledger
 from streamd.simulators.huawei_aicc import HuaweiOptions, identify, open_huawei_simulator
 from tests.connectors.huawei_aicc.conftest import KINDS, config_for, open_bench
@@ -180,7 +180,7 @@ async def test_backfill_publishes_what_is_new_and_leaves_the_live_walk_where_it_
         backfill = bench.runtime.backfills.run
         begin, end = now - timedelta(hours=31), now + timedelta(hours=1)
         done = await backfill(begin, end, lambda done, words: said.append(done))
-        assert 0 < done.left[TOO_EARLY] <= 3631  # the hour to come, and what has not settled
+        assert 0 < done.figures[LEFT_TO_WALK] <= 3631  # the hour to come, and what has not settled
         assert done.left[WINDOWS_LEFT_OUT] == 0
         await bench.until(lambda: whole(simulator, bench))
         assert done.figures["published"] >= len(simulator.truth()) - 20
