@@ -214,15 +214,16 @@ async def test_what_an_empty_answer_is_about_is_passed_and_no_more(system: Any) 
     """The end of the window was pulled back before."""
     faults, ago = ("query-code:0300016=1", "empty-query-code"), timedelta(hours=11)
     with structlog.testing.capture_logs() as logs:
-        async with system(*faults, history=(0.0, 0), start_ago=ago, step_seconds=36_000.0) as (_, bench):
+        async with system(
+            *faults, history=(0.0, 0), start_ago=ago, step_seconds=36_000.0, look_seconds=600.0
+        ) as (simulator, bench):
+            begun = simulator.now() - ago + timedelta(hours=1)
 
             def watermark() -> datetime:
                 [stored] = bench.runtime.states("walk/").values()
                 return datetime.fromisoformat(json.loads(stored)["watermark"])
 
-            await bench.until(lambda: bench.runtime.states("walk/"))
-            begun = watermark()
-            await bench.until(lambda: watermark() > begun)
+            await bench.until(lambda: bench.runtime.states("walk/") and watermark() > begun)
             passed, zone = watermark(), ZoneInfo(bench.runtime.config.request_zone)
     [ahead] = [each["end"] for each in logs if each["event"] == "window_ahead_of_server"]
     assert passed == datetime.fromisoformat(ahead).replace(tzinfo=zone) - timedelta(seconds=5)
