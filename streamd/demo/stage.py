@@ -12,14 +12,13 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
+from streamd import control
 from streamd.demo import view
 from streamd.demo.reader import Reader
 from streamd.demo.verdict import judge
 from streamd.simulators import DemoSource, Sent
 
-_PATIENCE_SECONDS = (
-    120.0  # until all is live, and until the last event has come: a slow machine takes its time
-)
+_PATIENCE_SECONDS = 120.0  # until all is live, and until the last event has come, on a slow machine
 _SETTLE_SECONDS = 1.0  # from the last event sent to the last one read off the socket
 _DRAW_SECONDS = 0.5
 _LINE_SECONDS = 2.0  # where there is no terminal
@@ -72,14 +71,15 @@ class Stage:
 
     async def _status(self) -> Status:
         """Ask the running daemon as `streamd status` does; empty while it starts."""
-        transport = httpx.AsyncHTTPTransport(uds=str(self._directory / "state" / "control.sock"))
-        async with httpx.AsyncClient(transport=transport, base_url="http://streamd") as client:
-            try:
-                answer = await client.get("/status")
-            except httpx.TransportError:
-                return {}
-            found: Status = answer.json()
-            return found
+        try:
+            with control.address(self._directory / "state") as socket:
+                transport = httpx.AsyncHTTPTransport(uds=str(socket))
+                async with httpx.AsyncClient(transport=transport, base_url="http://streamd") as client:
+                    answer = await client.get("/status")
+        except (httpx.TransportError, FileNotFoundError):
+            return {}
+        found: Status = answer.json()
+        return found
 
 
 def _never(status: Status) -> bool:
