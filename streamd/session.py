@@ -23,6 +23,11 @@ HEALTHY_SECONDS = 60.0  # a link that held this long starts over with the shorte
 _REFUSED_SECONDS = (300.0, 900.0, 3600.0)
 
 
+def refused_seconds(refusals: int) -> float:
+    """Say how long to wait after a refusal that followed `refusals` others (INTERFACE.md, promise 6)."""
+    return _REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)]
+
+
 class Backoff:
     """Waits between tries: full jitter, from `least` doubling to `most` seconds."""
 
@@ -60,7 +65,7 @@ async def _run_again_and_again(session: Session, link: SessionLink, runtime: Run
             backoff.reset()
             refusals = 0
         if isinstance(error, Rejected):
-            wait = max(_REFUSED_SECONDS[min(refusals, len(_REFUSED_SECONDS) - 1)], error.retry_after)
+            wait = max(refused_seconds(refusals), error.retry_after)
             nudged = await _wait_refused(error, wait, session, link, runtime)
             refusals = 0 if nudged else refusals + 1
         elif isinstance(error, Transient):

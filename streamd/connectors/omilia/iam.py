@@ -16,11 +16,10 @@ from trio.lowlevel import checkpoint
 from streamd.connector import Clock
 from streamd.errors import ProtocolViolation, RateLimited, Rejected, StreamdError, Transient
 from streamd.redaction import redact
+from streamd.session import refused_seconds
 from streamd.transport.http import Http, Response, retry_after_seconds
 from streamd.transport.tokens import REFRESH_AT, TokenCache
 
-REFUSED_SECONDS = (300.0, 900.0, 3600.0)
-"""For how long a password that was refused once, twice, more often is not sent again: IAM counts them."""
 ONE_REFUSAL_SECONDS = 10.0
 """Whoever asks within that time of a refusal asks for the same try."""
 _CLIENT = "ocp"
@@ -42,7 +41,10 @@ class _Oauth(Struct):
 
 
 class _Refusal(Struct, frozen=True):
-    """That IAM refused us: why, when in monotonic seconds, and the how manieth in a row that was."""
+    """That IAM refused us: why, when in monotonic seconds, and the how manieth in a row that was.
+
+    Until `until` that password is not sent again: IAM counts them.
+    """
 
     reason: str
     at: float
@@ -50,7 +52,7 @@ class _Refusal(Struct, frozen=True):
 
     @property
     def until(self) -> float:
-        return self.at + REFUSED_SECONDS[min(self.times, len(REFUSED_SECONDS)) - 1]
+        return self.at + refused_seconds(self.times - 1)
 
 
 class _Session(Struct, frozen=True):

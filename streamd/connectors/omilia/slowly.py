@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamd.connector import Context
 from streamd.connectors.omilia.config import OmiliaConfig
-from streamd.connectors.omilia.iam import REFUSED_SECONDS
+from streamd.session import refused_seconds
 
 
 class Slowly:
@@ -16,7 +16,7 @@ class Slowly:
 
     async def wait(self) -> None:
         """Wait before the next try; one that an operator asks for begins anew."""
-        seconds = REFUSED_SECONDS[min(self._refusals, len(REFUSED_SECONDS) - 1)]
+        seconds = refused_seconds(self._refusals)
         self._refusals = 0 if await self._ctx.wait_refused(seconds) else self._refusals + 1
 
     def reset(self) -> None:
