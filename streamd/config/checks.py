@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
+from streamd.config import Secret
 from streamd.errors import Problem
 
 # Scheme -> whether it is protected on its way; only loopback does without.
@@ -48,6 +49,13 @@ def check_address(text: str, path: str, *, any_port: bool) -> list[Problem]:
     except ValueError as error:
         return [Problem(path, str(error))]
     return [] if port or any_port else [Problem(path, "must end in a port from 1 to 65535")]
+
+
+def warn_of_short(secret: Secret | None, least: int, harm: str, path: str) -> list[Problem]:
+    """Say of a secret of fewer than `least` characters what whoever guesses it can do."""
+    if secret is None or len(secret.reveal()) >= least:
+        return []
+    return [Problem(path, f"is short: whoever guesses it can {harm}; better 32 random characters")]
 
 
 def check_base_url(

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from streamd.config import ConnectorConfig, Count, Positive, PrivacyConfig, Rules, Secret
-from streamd.config.checks import check_base_url
+from streamd.config.checks import check_base_url, warn_of_short
 from streamd.errors import Problem
 
 Name = Annotated[str, Meta(min_length=1)]
@@ -159,12 +159,9 @@ def check(config: OmiliaConfig, path: str) -> Sequence[Problem]:
 
 def warn(config: OmiliaConfig, path: str) -> Sequence[Problem]:
     """Say what is unwise in such a table."""
-    secret = config.auth_secret
-    if config.external or secret is None or len(secret.reveal()) >= _LONG_ENOUGH:
+    if config.external:
         return []
-    return [
-        Problem(f"{path}.auth_secret", "is short: whoever guesses it can push; better 32 random characters")
-    ]
+    return warn_of_short(config.auth_secret, _LONG_ENOUGH, "push", f"{path}.auth_secret")
 
 
 def _problems(config: OmiliaConfig) -> Iterator[tuple[str, str]]:

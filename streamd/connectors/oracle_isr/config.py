@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, field
 
 from streamd.config import ConnectorConfig, Positive, Secret
-from streamd.config.checks import check_base_url
+from streamd.config.checks import check_base_url, warn_of_short
 from streamd.errors import Problem
 from streamd.ingress.sources import Sources
 
@@ -66,14 +66,7 @@ def check(config: OracleIsrConfig, path: str) -> Sequence[Problem]:
 def warn(config: OracleIsrConfig, path: str) -> Sequence[Problem]:
     """Say what is unwise in such a table."""
     secret = config.notification_path_secret
-    if secret is None or len(secret.reveal()) >= _LONG_ENOUGH:
-        return []
-    return [
-        Problem(
-            f"{path}.notification_path_secret",
-            "is short: whoever guesses it can have us poll; better 32 random characters",
-        )
-    ]
+    return warn_of_short(secret, _LONG_ENOUGH, "have us poll", f"{path}.notification_path_secret")
 
 
 def face_url(base_url: str) -> str:
