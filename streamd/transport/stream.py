@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Awaitable
@@ -14,16 +13,10 @@ import trio
 from streamd.errors import Rejected, Transient
 from streamd.transport.faults import certificate_refusal, fault_words
 from streamd.transport.proxy import ask_tunnel, parse_proxy, place
+from streamd.transport.rounds import MOST_BYTES, rounds
 
-RECEIVE_BYTES = 262_144
 SEND_SECONDS = 10.0
-# Each reading costs 200 to 500 CPU us, whatever it brings: where they would follow each other closely, and
-# bring little, one is made out of several. Those of a busy stream are further apart, as its commits are; but
-# not where they bring 64 KiB: that may be all that the peer was allowed to send.
-PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.005, 0.01
-_LITTLE_BYTES = 32_768
-_BUSY_BYTES = range(8192, 65_536)
-_BUSY_RATE = 1_500_000  # bytes a second: 2,700 of Avaya's messages
+_MUCH_BYTES = 65_536  # what brings so much may be all that the peer was allowed to send: more comes at once
 # A reader that stood still so long, and then finds so much, may have had no room for more (some 40 kB where
 # segments are small): the peer's kernel keeps what it was given, and sends it once this end reads again.
 STILL_SECONDS = 0.25
@@ -60,37 +53,39 @@ class Watched(trio.abc.Stream):
         self.last_bytes_at = self.drained_at = monotonic()
         self._empty_at = self.caught_up_at = self.drained_at
         self._went_on_at: float | None = None
-        self._pause = 0.0
+        self._more = False  # the last reading may have left something
+        self._rounds = rounds()
+        self._rounds.add(stream.socket.fileno())
         self.fault: str | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         # Only a new call proves that the layer above has worked off what the last one returned.
         self.drained_at = self._empty_at
-        if self._pause:
-            await trio.sleep(self._pause)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        asked = max_bytes or RECEIVE_BYTES
+        if self._more:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._rounds.readable(self._file_number())
+        while (data := self._look(max_bytes or MOST_BYTES)) is None:
+            await self._rounds.readable(self._file_number())
+        return data
+
+    def _look(self, most: int) -> bytes | None:
+        """Take what the kernel has, b"" at the end, and note what that proves; None: it has nothing."""
         before = monotonic()
-        data = self._read(asked)
-        if data is not None:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        while data is None:
+        data = self._read(most)
+        if not data:
             self._note_empty(before)
             self.drained_at = before
-            await self._wait_readable()
-            before = monotonic()
-            data = self._read(asked)
+            self._more = False
+            if data is not None:
+                self.fault = self.fault or "end of stream"
+            return data
         if len(data) >= _ROOM_BYTES and before - self._empty_at > STILL_SECONDS:
             self._went_on_at = before
-        if len(data) < asked:
+        if len(data) < most:
             self._note_empty(before)
-        if data:
-            now = monotonic()
-            self._pause = pause_after(len(data), now - self.last_bytes_at)
-            self.last_bytes_at = now
-        else:
-            self.drained_at = before
-            self.fault = self.fault or "end of stream"
+        self._more = len(data) >= min(most, _MUCH_BYTES)
+        self.last_bytes_at = monotonic()
         return data
 
     def _note_empty(self, at: float) -> None:
@@ -101,21 +96,19 @@ class Watched(trio.abc.Stream):
             self.caught_up_at = at
 
     def _read(self, most: int) -> bytes | None:
-        """Take what the kernel has, b"" at the end; None: it has nothing.
-
-        trio's own way would go through its scheduler once more, which costs more than all of this.
-        """
-        number = self._stream.socket.fileno()
-        if number < 0:
-            self.fault = self.fault or "closed here"
-            raise trio.ClosedResourceError("this stream was closed")
         try:
-            return os.read(number, most)
+            return self._rounds.read(self._file_number(), most)
         except BlockingIOError:
             return None
         except OSError as error:
             self.fault = fault_words(error)
             raise trio.BrokenResourceError("the connection is lost") from error
+
+    def _file_number(self) -> int:
+        number = self._stream.socket.fileno()
+        if number < 0:
+            raise trio.ClosedResourceError("this stream was closed")
+        return number
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with trio.move_on_after(self._send_seconds) as deadline:
@@ -133,24 +126,9 @@ class Watched(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
+        self.fault = self.fault or "closed here"
+        self._rounds.leave(self._stream.socket.fileno())
         await self._stream.aclose()
-
-    async def _wait_readable(self) -> None:
-        try:
-            await trio.lowlevel.wait_readable(self._stream.socket)
-        except trio.ClosedResourceError:
-            self.fault = self.fault or "closed here"
-            raise
-
-
-def pause_after(brought: int, seconds: float) -> float:
-    """Give the seconds to wait before the next reading.
-
-    The last one `brought` so many bytes, so many `seconds` after the one before.
-    """
-    if brought in _BUSY_BYTES and brought >= _BUSY_RATE * seconds:
-        return LONG_PAUSE_SECONDS
-    return PAUSE_SECONDS if brought < _LITTLE_BYTES and seconds < 2 * PAUSE_SECONDS else 0.0
 
 
 class Opened(NamedTuple):

@@ -109,9 +109,10 @@ async def test_it_says_up_to_when_all_was_read(serve: Any) -> None:
     port = await serve(server(HEAD + chunked(b"first"), chunked(b"second"), hold=True))
     async with open_endless("POST", f"http://localhost:{port}/") as response:
         await response.receive()
+        before = monotonic()
         await response.receive()
         came = response.last_bytes_at
-        before = monotonic()
+        assert response.drained_at < came, "it may not have been handed on yet"
         with trio.move_on_after(0.05):
             await response.receive()
         assert response.last_bytes_at == came

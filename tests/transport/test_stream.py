@@ -14,11 +14,12 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked
 
 from streamd.errors import ConfigError, Rejected, StreamdError, Transient
 from streamd.live import reach
 from streamd.live.reach import Reach
-from streamd.transport import stream
+from streamd.transport import rounds, stream
 from streamd.transport.stream import Watched, open_tcp_stream
 from streamd.transport.tls import client_context
 from streamd.transport.websocket import LinkClosed, open_websocket
@@ -47,44 +48,32 @@ async def test_bytes_that_wait_in_the_kernel_hold_the_proof_back(serve):
         assert opened.watch.drained_at >= arrived
 
 
-async def test_a_stream_that_is_closed_while_its_reader_pauses_ends_the_reading_as_closed(serve, monkeypatch):
-    monkeypatch.setattr(stream, "PAUSE_SECONDS", 0.3)
+async def say_nothing(_stream):
+    await trio.sleep_forever()
 
-    async def script(stream):
-        await stream.send_all(b"x")
-        await trio.sleep_forever()
 
-    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
-    assert await opened.stream.receive_some(1) == b"x"  # so soon that a pause follows
+async def test_a_stream_that_is_closed_while_it_is_read_ends_the_reading_as_closed(serve):
+    opened = await open_tcp_stream("localhost", await serve(say_nothing), timeout=5)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(opened.stream.aclose)
-        with pytest.raises(trio.ClosedResourceError):
-            await opened.stream.receive_some(1)
+
+        @nursery.start_soon
+        async def read():
+            with pytest.raises(trio.ClosedResourceError):
+                await opened.stream.receive_some(1)
+
+        await wait_all_tasks_blocked()
+        await opened.stream.aclose()
     assert opened.watch.fault == "closed here"
+    with pytest.raises(trio.ClosedResourceError):
+        await opened.stream.receive_some(1)
 
 
-@pytest.mark.parametrize(
-    ("brought", "seconds", "pause"),
-    [
-        (600, 1.0, 0.0),  # a lone message
-        (600, 0.001, stream.PAUSE_SECONDS),
-        (2_800, 0.005, stream.PAUSE_SECONDS),  # 1,000 of Avaya's messages a second
-        (14_000, 0.005, stream.LONG_PAUSE_SECONDS),  # 5,000
-        (40_000, 0.014, stream.LONG_PAUSE_SECONDS),
-        (12_000, 0.02, 0.0),  # 1,000 again, after something held the reader up
-        (65_536, 0.01, 0.0),
-    ],
-)
-def test_only_what_comes_closely_and_cannot_fill_a_window_is_read_together(brought, seconds, pause):
-    assert stream.pause_after(brought, seconds) == pause
-
-
-async def test_a_busy_stream_is_read_in_larger_pieces(serve, monkeypatch):
-    monkeypatch.setattr(stream, "LONG_PAUSE_SECONDS", 0.2)
+async def test_what_comes_within_the_pause_is_read_in_one_piece(serve, monkeypatch):
+    monkeypatch.setattr(rounds, "PAUSE_SECONDS", 0.2)
     read = trio.Event()
 
     async def script(stream):
-        await stream.send_all(b"a" * 10_000)
+        await stream.send_all(b"a")
         await read.wait()
         await stream.send_all(b"b")
         await trio.sleep(0.02)
@@ -93,10 +82,100 @@ async def test_a_busy_stream_is_read_in_larger_pieces(serve, monkeypatch):
 
     opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
     async with opened.stream:
-        opened.watch.last_bytes_at = monotonic()  # as if something had come just now
-        assert await opened.stream.receive_some() == b"a" * 10_000
+        assert await opened.stream.receive_some() == b"a"
         read.set()
         assert await opened.stream.receive_some() == b"bc"
+
+
+async def test_what_comes_after_the_pause_is_read_at_once(serve, monkeypatch):
+    monkeypatch.setattr(rounds, "PAUSE_SECONDS", 0.2)
+
+    async def script(stream):
+        await stream.send_all(b"a")
+        await trio.sleep(0.3)
+        await stream.send_all(b"%f" % monotonic())
+        await trio.sleep_forever()
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    async with opened.stream:
+        await opened.stream.receive_some()
+        sent_at = float(await opened.stream.receive_some())
+        assert monotonic() - sent_at < 0.15
+
+
+async def test_what_may_be_all_that_a_peer_was_allowed_to_send_is_followed_by_a_reading_at_once(
+    serve, monkeypatch
+):
+    monkeypatch.setattr(rounds, "PAUSE_SECONDS", 0.2)
+    size = 8 * 2**20
+
+    async def script(stream):
+        await stream.send_all(bytes(size))
+        await trio.sleep_forever()
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    async with opened.stream:
+        began, left = monotonic(), size
+        while left > 2**20:  # its last pieces may be small
+            left -= len(await opened.stream.receive_some())
+        assert monotonic() - began < 1.0, "not one pause for each piece: there are 28 at least"
+
+
+async def test_an_end_that_comes_with_the_last_bytes_is_seen(serve):
+    async def script(stream):
+        await stream.send_all(b"last")
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    async with opened.stream:
+        await trio.sleep(0.05)  # both are in the kernel
+        assert await opened.stream.receive_some() == b"last"
+        with trio.fail_after(1):
+            assert await opened.stream.receive_some() == b""
+    assert opened.watch.fault == "end of stream"
+
+
+async def test_bytes_that_nobody_wants_yet_cost_one_look_a_pause(serve, monkeypatch):
+    monkeypatch.setattr(rounds, "PAUSE_SECONDS", 0.05)
+    looks = []
+    look = rounds.Rounds._look
+    monkeypatch.setattr(rounds.Rounds, "_look", lambda self: looks.append(look(self)) or looks[-1])
+
+    async def script(stream):
+        await stream.send_all(b"wait for me")
+        await trio.sleep_forever()
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    async with opened.stream:
+        await trio.sleep(0.3)
+        assert 1 <= len(looks) <= 7
+        assert await opened.stream.receive_some() == b"wait for me"
+
+
+async def test_a_wait_that_was_given_up_leaves_the_stream_as_it_was(serve):
+    sent = trio.Event()
+
+    async def script(stream):
+        await sent.wait()
+        await stream.send_all(b"x")
+        await trio.sleep_forever()
+
+    opened = await open_tcp_stream("localhost", await serve(script), timeout=5)
+    async with opened.stream:
+        with trio.move_on_after(0.01):
+            await opened.stream.receive_some()
+        sent.set()
+        with trio.fail_after(1):
+            assert await opened.stream.receive_some() == b"x"
+
+
+async def test_two_tasks_cannot_wait_for_one_stream(serve):
+    opened = await open_tcp_stream("localhost", await serve(say_nothing), timeout=5)
+    async with opened.stream, trio.open_nursery() as nursery:
+        nursery.start_soon(opened.stream.receive_some)
+        await wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError):
+            await opened.stream.receive_some()
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_the_layer_above_has_not_worked_off_is_not_proved(serve):

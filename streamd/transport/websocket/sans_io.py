@@ -13,7 +13,8 @@ from websockets.protocol import CONNECTING, OPEN, Event
 from websockets.uri import WebSocketURI
 
 from streamd.errors import ProtocolViolation
-from streamd.transport.stream import RECEIVE_BYTES, Watched
+from streamd.transport.rounds import MOST_BYTES
+from streamd.transport.stream import Watched
 from streamd.transport.websocket.inbox import ABNORMAL, INVALID_DATA, Closed, Inbox, LinkClosed
 from streamd.transport.websocket.target import Target
 from streamd.transport.websocket.upgrade import UpgradingStream
@@ -93,7 +94,7 @@ class SansIoEngine:
         self._protocol.send_request(request)
         await self._flush()
         while self._protocol.state is CONNECTING:
-            self._protocol.receive_data(await self._stream.receive_some(RECEIVE_BYTES))
+            self._protocol.receive_data(await self._stream.receive_some(MOST_BYTES))
             error = self._protocol.handshake_exc
             if error is not None:
                 kind = type(error).__name__
@@ -153,7 +154,7 @@ class SansIoEngine:
 
     async def _receive(self) -> bytes | bytearray:
         try:
-            data = await self._stream.receive_some(RECEIVE_BYTES)
+            data = await self._stream.receive_some(MOST_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise LinkClosed(self._lost()) from error
         if not data:

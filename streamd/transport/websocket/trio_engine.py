@@ -13,7 +13,8 @@ from wsproto.utilities import ProtocolError
 
 from streamd.errors import ProtocolViolation
 from streamd.transport.background import sole
-from streamd.transport.stream import RECEIVE_BYTES, Watched
+from streamd.transport.rounds import MOST_BYTES
+from streamd.transport.stream import Watched
 from streamd.transport.websocket.inbox import (
     ABNORMAL,
     INVALID_DATA,
@@ -110,7 +111,7 @@ class TrioWebsocketEngine:
             extra_headers=self._headers,
             message_queue_size=math.inf,  # type: ignore[arg-type]  # handed on to trio, which takes it
             max_message_size=self._max_message_bytes,
-            receive_buffer_size=RECEIVE_BYTES,
+            receive_buffer_size=MOST_BYTES,
         )
 
     def _before_reading(self) -> None:
