@@ -178,8 +178,9 @@ class Store:
         self._writer.execute(query, (msgspec.json.encode(list(rows)).decode(),))
 
     def _change(self, changes: Mapping[tuple[str, str], bytes | None]) -> None:
+        # Without a SELECT around VALUES, SQLite looks at each name there is: 18 ms of 100,000.
         gone = (key for key, value in changes.items() if value is None)
-        self._do("DELETE FROM state WHERE (connector, name) IN (VALUES {})", gone)
+        self._do("DELETE FROM state WHERE (connector, name) IN (SELECT * FROM (VALUES {}))", gone)
         kept = ((*key, value) for key, value in changes.items() if value is not None)
         self._do("REPLACE INTO state VALUES {}", kept)
 
@@ -205,7 +206,7 @@ class Store:
 
     def _prove(self, alive: Mapping[tuple[str, str], datetime | None]) -> None:
         gone = (session for session, at in alive.items() if at is None)
-        self._do("DELETE FROM alive WHERE (connector, session) IN (VALUES {})", gone)
+        self._do("DELETE FROM alive WHERE (connector, session) IN (SELECT * FROM (VALUES {}))", gone)
         proven = ((*session, at.isoformat()) for session, at in alive.items() if at is not None)
         self._do("REPLACE INTO alive VALUES {}", proven)
 

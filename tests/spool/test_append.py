@@ -13,6 +13,7 @@ import trio
 
 from streamd.spool.proofs import Proof
 from streamd.spool.spool import Spool, SpoolClosed
+from streamd.spool.store import Commit
 from tests.spool.rig import (
     ORIGIN,
     OTHER,
@@ -84,6 +85,20 @@ def test_the_writing_connection_is_fully_synchronous_in_wal_mode(rig: Rig) -> No
     writer = rig.store()._writer
     assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
     assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_commit_looks_through_no_table(rig: Rig) -> None:
+    store = rig.store()
+    statements: list[str] = []
+    store._writer.set_trace_callback(statements.append)
+    changes = {("emea", "a"): b"1", ("emea", "b"): None, ("emea", "c"): None}
+    alive = {("emea", "s"): START, ("emea", "t"): None, ("emea", "u"): None}
+    store.commit(Commit([], {("emea", "measures"): 1}, changes, alive, [1, 2], {TOPIC: 4}))
+    store._writer.set_trace_callback(None)
+    plans = [store._writer.execute(f"EXPLAIN QUERY PLAN {each}").fetchall() for each in statements[1:-1]]
+    steps = [step for plan in plans for *_, step in plan]
+    assert sum(step.startswith("SEARCH") for step in steps) == 3
+    assert not [step for step in steps for table in ("rows", "state", "alive") if step == f"SCAN {table}"]
 
 
 _SYNCED = """
