@@ -47,27 +47,31 @@ _decode_shares = msgspec.json.Decoder(list[Share]).decode
 
 
 class Row(Struct):
-    """Some records for one partition: share by share, each in order. `records` None: still in the file."""
+    """Some records for one partition: share by share, each in order; so many, and of such a size, in all.
+
+    `records` None: they are done with, or nobody wants them.
+    """
 
     id: int
     topic: str
     partition: int
     shares: list[Share]
     records: list[Record] | None = None
+    count: int = 0
+    bytes: int = 0
 
-    @property
-    def count(self) -> int:
-        return sum(share.count for share in self.shares)
-
-    @property
-    def bytes(self) -> int:
-        return sum(share.bytes for share in self.shares)
+    def __post_init__(self) -> None:
+        for share in self.shares:
+            self.count += share.count
+            self.bytes += share.bytes
 
     @property
     def connectors(self) -> set[str]:
         return {share.connector for share in self.shares}
 
 
+Place = Callable[[bytes, int], int]
+"""(key, partitions) -> partition."""
 Group = tuple[Origin, Sequence[Record]]
 """Some records of one connector, in order."""
 
@@ -80,27 +84,49 @@ class LaneSize(Struct, frozen=True):
     rows: int
 
 
-def cut(groups: Iterable[Group]) -> Iterator[tuple[list[Share], list[Record]]]:
-    """Cut what a partition gets, one group a connector, into what its rows hold."""
-    shares: list[Share] = []
-    row: list[Record] = []
-    size = 0
-    for origin, records in groups:
-        share = None
-        for record in records:
-            length = record_bytes(record)
-            if row and size + length > _ROW_BYTES:
-                yield shares, row
-                shares, row, size, share = [], [], 0, None
-            if share is None:
-                share = Share(origin.connector, origin.vendor, 0, 0)
-                shares.append(share)
-            share.count += 1
-            share.bytes += length
-            row.append(record)
-            size += length
-    if row:
-        yield shares, row
+class TopicRows:
+    """Rows of one topic in the making.
+
+    What one connector has for it is put in one go: it has one share of a row.
+    """
+
+    def __init__(self, topic: str, partitions: int, place: Place) -> None:
+        self._topic = topic
+        self._partitions = partitions
+        self._place = place
+        self._made: list[Row] = []
+        self._open: dict[int, tuple[Row, list[Record]]] = {}
+
+    def put(self, origin: Origin, record: Record) -> None:
+        """Put a record into the row of its partition, or where that is full into another one."""
+        partition = self._place(record.key, self._partitions)
+        size = record_bytes(record)
+        opened = self._open.get(partition)
+        if opened is None or opened[0].bytes + size > _ROW_BYTES:
+            opened = self._open[partition] = self._begin(partition)
+        row, records = opened
+        shares = row.shares
+        if not shares or shares[-1].connector != origin.connector:
+            shares.append(Share(origin.connector, origin.vendor, 0, 0))
+        share = shares[-1]
+        share.count += 1
+        share.bytes += size
+        row.count += 1
+        row.bytes += size
+        records.append(record)
+
+    def _begin(self, partition: int) -> tuple[Row, list[Record]]:
+        records: list[Record] = []
+        row = Row(0, self._topic, partition, [], records)
+        self._made.append(row)
+        return row, records
+
+    def take(self, ids: Iterator[int]) -> list[Row]:
+        """Give the rows with their ids, and begin again."""
+        made, self._made, self._open = self._made, [], {}
+        for row in made:
+            row.id = next(ids)
+        return made
 
 
 def by_connector(shares: Iterable[Share], records: Sequence[Record]) -> Iterator[Group]:
@@ -109,17 +135,6 @@ def by_connector(shares: Iterable[Share], records: Sequence[Record]) -> Iterator
     for share in shares:
         yield share.origin, records[start : start + share.count]
         start += share.count
-
-
-def by_partition(row: Iterable[Group], place: Callable[[bytes], int]) -> dict[int, list[Group]]:
-    split: dict[int, list[Group]] = {}
-    for origin, records in row:
-        parts: dict[int, list[Record]] = {}
-        for record in records:
-            parts.setdefault(place(record.key), []).append(record)
-        for partition, part in parts.items():
-            split.setdefault(partition, []).append((origin, part))
-    return split
 
 
 def record_bytes(record: Record) -> int:

@@ -7,9 +7,10 @@ publisher's (`rows_after`) and the main thread's (`state`, `states`); WAL lets t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from msgspec import Struct, field
 from streamd.errors import SpoolUnusable
 from streamd.spool import directory
 from streamd.spool.migration import FORMAT, migrate, refuse_later
-from streamd.spool.rows import SCHEMA, LaneSize, Row, by_connector, by_partition, cut, packed, unpacked
+from streamd.spool.rows import SCHEMA, LaneSize, Place, Row, TopicRows, by_connector, packed, unpacked
 from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull, connect, mapped, transaction
 
 _PAGE = 4096
@@ -184,25 +185,26 @@ class Store:
         kept = ((*key, value) for key, value in changes.items() if value is not None)
         self._do("REPLACE INTO state VALUES {}", kept)
 
-    def reassign(self, topic: str, partitions: int, place: Callable[[bytes], int], first: int) -> int:
+    def reassign(self, topic: str, partitions: int, place: Place, first: int) -> int:
         """Move what waits for a topic to where its keys belong now that it has `partitions`.
 
         The new rows get ids from `first` on; gives the next free id. Order per key is kept: all that waits
         for a key stands in one partition, and each is moved from front to back. One transaction.
         """
+        ids = count(first)
         with mapped(), transaction(self._writer):
             old = "SELECT id FROM rows WHERE topic=? AND id<? ORDER BY partition, id"
             for (row_id,) in self._writer.execute(old, (topic, first)).fetchall():
                 query = "SELECT shares, checksum, payload FROM rows WHERE id=?"
                 held = unpacked(*self._writer.execute(query, (row_id,)).fetchone())
                 self._delete([row_id])
-                for partition, parts in by_partition(by_connector(*held), place).items():
-                    for part in cut(parts):
-                        row = Row(first, topic, partition, *part)
-                        self._do("INSERT INTO rows VALUES {}", [packed(row)])
-                        first += 1
+                rows = TopicRows(topic, partitions, place)
+                for origin, records in by_connector(*held):
+                    for record in records:
+                        rows.put(origin, record)
+                self._do("INSERT INTO rows VALUES {}", map(packed, rows.take(ids)))
             self._know(topic, partitions)
-        return first
+        return next(ids)
 
     def _prove(self, alive: Mapping[tuple[str, str], datetime | None]) -> None:
         gone = (session for session, at in alive.items() if at is None)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from streamd.cloudevents import Envelope
 from streamd.errors import StreamdError
+from streamd.model import Origin
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.assembly import Assembly, Handover
 from streamd.spool.rows import LaneSize, Row
@@ -75,6 +76,8 @@ class Writer:
         self._partitioner = Partitioner()
         self._numbers = store.numbers()
         self._topics = store.topics()
+        self._assumed: dict[str, int] = {}
+        self._assembly: Assembly | None = None
 
     def transact(
         self,
@@ -91,62 +94,69 @@ class Writer:
         """
         if not in_need:
             self._store.require_room()
-        assumed: dict[str, int] = {}
+        assembly, self._assembly = self._assembly or self._new_assembly(), None  # until this is committed
         try:
-            assembly = self._assemble(calls, assumed)
-            rows = assembly.rows(last_row + 1)
+            self._add(calls, assembly)
         except _UNENCODABLE:
             self._blame(calls)
-            assembly = self._assemble(calls, assumed)
-            rows = assembly.rows(last_row + 1)
+            assembly = self._new_assembly()
+            self._add(calls, assembly)
+        brought = assembly.take(last_row + 1)
         deleted = [row.id for row in leaving]
         deleted += [row.id for call in calls if call.error is None for row in call.leaving]
+        assumed = self._assumed
         began = perf_counter()
-        self._store.commit(Commit(rows, assembly.numbers, assembly.changes, alive, deleted, assumed))
+        self._store.commit(Commit(brought.rows, brought.numbers, brought.changes, alive, deleted, assumed))
         self._observe(perf_counter() - began)
-        self._numbers |= assembly.numbers
+        self._numbers |= brought.numbers
         self._topics |= assumed
-        return Written(rows, assembly.numbers, assumed)
+        self._assembly, self._assumed = assembly, {}
+        return Written(brought.rows, brought.numbers, assumed)
 
-    def _assemble(self, calls: Sequence[Call], assumed: dict[str, int]) -> Assembly:
-        """Number and encode what the calls have brought.
+    def _new_assembly(self) -> Assembly:
+        """Begin anew from what is committed."""
+        self._assumed = {}
+        place = self._partitioner.partition
+        return Assembly(self._envelope, self._prefix, self._numbers, self._partitions, place)
 
-        A topic of which Kafka has told nothing yet is assumed to be as configured, and that is kept: what
-        waits for a key must stand in one partition, also when the configuration changes meanwhile.
+    def _partitions(self, topic: str) -> int:
+        """Give the partitions of a topic.
+
+        One of which Kafka has told nothing yet is assumed to be as configured, and that is kept: what waits
+        for a key must stand in one partition, also when the configuration changes meanwhile.
         """
+        known = self._topics.get(topic)
+        if known is None:
+            known = self._assumed.setdefault(topic, self._configured(topic))
+        return known
 
-        def place(topic: str, key: bytes) -> int:
-            partitions = self._topics.get(topic)
-            if partitions is None:
-                partitions = assumed.setdefault(topic, self._configured(topic))
-            return self._partitioner.partition(key, partitions)
-
-        assembly = Assembly(self._envelope, self._prefix, self._numbers, place)
+    def _add(self, calls: Sequence[Call], assembly: Assembly) -> None:
+        """Number and encode what the calls have brought, connector by connector."""
+        brought: dict[Origin, list[Handover]] = {}
         for call in calls:
             if call.error is None:
                 for handover in call.handovers:
-                    assembly.add(handover)
-        return assembly
+                    brought.setdefault(handover.origin, []).append(handover)
+        for origin, handovers in brought.items():
+            assembly.add(origin, handovers)
 
     def _blame(self, calls: Sequence[Call]) -> None:
         """Find whose items cannot be encoded: a bug in one connector is no other's trouble."""
         for call in calls:
             if call.error is None:
                 try:
-                    self._assemble([call], {}).rows(0)
+                    self._add([call], self._new_assembly())
                 except _UNENCODABLE as error:
                     call.error = error
 
     def move(self, topic: str, partitions: int, last_row: int) -> Moved:
         """Put what waits for a topic where its keys belong now that it has `partitions`."""
 
-        def place(key: bytes) -> int:
-            return self._partitioner.partition(key, partitions)
-
         newest, usage = last_row, None
         if self._topics.get(topic) != partitions:
             self._store.require_room()
-            newest = self._store.reassign(topic, partitions, place, last_row + 1) - 1
+            newest = self._store.reassign(topic, partitions, self._partitioner.partition, last_row + 1) - 1
             self._topics[topic] = partitions
+            self._assembly = None
             usage = None if newest == last_row else self._store.usage()
         return Moved(newest, usage, self._store.lanes(topic))
