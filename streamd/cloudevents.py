@@ -7,7 +7,7 @@ headers as INTERFACE.md, "Events", names them.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -56,6 +56,10 @@ class _Head(Struct):
     headers: Headers
 
 
+_PHASES: dict[Phase | None, bytes] = {
+    None: b"",
+    **{phase: b',"phase":"%b"' % phase.encode() for phase in get_args(Phase)},
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -72,6 +76,7 @@ class Envelope:
 
     def __init__(self, epoch: str, mode: Mode) -> None:
         self._epoch = epoch
+        self._position = ("epoch", epoch.encode())
         self._structured = mode == "structured"
         self._heads: dict[tuple[str, str, str, int, bool], _Head] = {}
         self._received: datetime | None = None
@@ -88,24 +93,16 @@ class Envelope:
         if not self._structured:
             headers = _headers(head, id_, time, received, event, event.phase, sequence)
             return Record(key, _encode(event.data), headers, received.milliseconds)
-        value = b"".join(
-            (
-                *_beginning(head, id_, time, received, event),
-                b',"phase":"%b"' % event.phase.encode() if event.phase else b"",
-                b',"sequence":"',
-                sequence.encode(),
-                b'","data":',
-                _encode(event.data),
-                b"}",
-            )
+        place = _PHASES[event.phase] + b',"sequence":"' + sequence.encode() + b'"'
+        return Record(
+            key, _value(head, id_, time, received, event, place), _STRUCTURED, received.milliseconds
         )
-        return Record(key, value, _STRUCTURED, received.milliseconds)
 
     def state(self, state: State, origin: Origin, number: int, merged: int) -> Record:
         """Write a state, the `number`th of its source, into which event `merged` was merged last."""
         key = f"{origin.connector}|{state.key}".encode()
         received = self._moment_of(state.received)
-        position = (("epoch", self._epoch.encode()), ("sequence", digits(merged).encode()))
+        position = (self._position, ("sequence", digits(merged).encode()))
         if state.data is None:
             return Record(key, None, position, received.milliseconds)
         head = self._head(origin, state.stream, state.type, state.major, False)
@@ -113,8 +110,7 @@ class Envelope:
         if not self._structured:
             headers = _headers(head, id_, received, received, state) + position
             return Record(key, _encode(state.data), headers, received.milliseconds)
-        beginning = _beginning(head, id_, received, received, state)
-        value = b"".join((*beginning, b',"data":', _encode(state.data), b"}"))
+        value = _value(head, id_, received, received, state, b"")
         return Record(key, value, _STRUCTURED + position, received.milliseconds)
 
     def _head(self, origin: Origin, stream: Stream, type_: str, major: int, counted: bool) -> _Head:
@@ -143,19 +139,25 @@ class Envelope:
         return self._moment
 
 
-def _beginning(
-    head: _Head, id_: str, time: _Moment, received: _Moment, item: Event | State
-) -> tuple[bytes, ...]:
-    """Give the JSON of what events and states have in common."""
-    return (
-        head.json,
-        _encode(id_),
-        b',"time":',
-        time.json,
-        b',"receivedtime":',
-        received.json,
-        b',"subject":' + _encode(item.subject) if item.subject else b"",
-        b',"tenant":' + _encode(item.tenant) if item.tenant else b"",
+def _value(
+    head: _Head, id_: str, time: _Moment, received: _Moment, item: Event | State, place: bytes
+) -> bytes:
+    """Give the whole JSON of structured mode; `place` is what only events have."""
+    return b"".join(
+        (
+            head.json,
+            _encode(id_),
+            b',"time":',
+            time.json,
+            b',"receivedtime":',
+            received.json,
+            b',"subject":' + _encode(item.subject) if item.subject else b"",
+            b',"tenant":' + _encode(item.tenant) if item.tenant else b"",
+            place,
+            b',"data":',
+            _encode(item.data),
+            b"}",
+        )
     )
 
 
