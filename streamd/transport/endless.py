@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -46,38 +47,45 @@ class ChunkedBody:
     def __init__(self) -> None:
         self.ended = False
         self._unread = b""
-        self._left = 0
-        self._between = False
+        self._left = 0  # of a chunk that has begun, its CRLF too
 
     def feed(self, data: bytes) -> bytes:
-        data = self._unread + data if self._unread else data
+        if self._unread:
+            data = self._unread + data
+            self._unread = b""
         content: list[bytes] = []
         at = 0
         while not self.ended:
             if self._left:
-                content.append(data[at : at + self._left])
-                at += len(content[-1])
-                self._left -= len(content[-1])
-                if self._left:
+                end = at + self._left
+                if end > len(data):
                     break
-                self._between = True
-            if self._between:
-                if len(data) - at < 2:
-                    break
-                if data[at : at + 2] != b"\r\n":
+                if data[end - 2 : end] != b"\r\n":
                     raise ProtocolViolation("a chunk is not as long as it says")
-                at += 2
-                self._between = False
+                content.append(data[at : end - 2])
+                self._left = 0
+                at = end
             end = data.find(b"\n", at)
             if end < 0:
-                break
-            self._left = _size(data[at:end])
-            self.ended = self._left == 0
+                if len(data) - at > _LONGEST_SIZE_LINE:
+                    raise ProtocolViolation("a chunk without a size")
+                self._unread = data[at:]
+                return b"".join(content)
+            size = _size(data[at:end])
+            self.ended = size == 0
+            self._left = size + 2
             at = end + 1
-        self._unread = data[at:]
-        if len(self._unread) > _LONGEST_SIZE_LINE:
-            raise ProtocolViolation("a chunk without a size")
+        if not self.ended and at < len(data):
+            content.append(self._part(data[at:]))
         return b"".join(content)
+
+    def _part(self, data: bytes) -> bytes:
+        """Take what is here of a chunk that goes on; its CRLF, or half of it, waits for the rest."""
+        size = max(self._left - 2, 0)
+        part = data[:size]
+        self._left -= len(part)
+        self._unread = data[size:]
+        return part
 
 
 class CountedBody:
@@ -98,14 +106,18 @@ class CountedBody:
 
 
 class EndlessResponse:
-    """A response whose body is still coming; `status` and `headers` (lower-case names) are here."""
+    """A response whose body is still coming; `status` and `headers` (lower-case names) are here.
+
+    `watch`: how far its stream was read.
+    """
 
     def __init__(self, opened: Opened, where: str, head: h11.Response, first: bytes) -> None:
         self.status = head.status_code
         self.headers: Mapping[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers
         }
-        self._opened = opened
+        self.watch = opened.watch
+        self._stream = opened.stream
         self._where = where
         self._body = _body(self.status, self.headers, where)
         self._first = first
@@ -116,35 +128,18 @@ class EndlessResponse:
         Raises Transient when the connection is lost before that, ProtocolViolation. Has no deadline.
         """
         while not self._body.ended:
-            data, self._first = self._first or await self._receive(), b""
+            data, self._first = self._first, b""
+            if not data:
+                try:
+                    data = bytes(await self._stream.receive_some())
+                except trio.BrokenResourceError as error:
+                    raise Transient(f"{self._where}: {self.watch.fault or 'connection lost'}") from error
+                if not data:
+                    raise Transient(f"{self._where}: closed in the middle of the body")
             piece = self._body.feed(data)
             if piece:
                 return piece
         return b""
-
-    async def _receive(self) -> bytes:
-        try:
-            data = await self._opened.stream.receive_some()
-        except trio.BrokenResourceError as error:
-            raise Transient(f"{self._where}: {self._opened.watch.fault or 'connection lost'}") from error
-        if not data:
-            raise Transient(f"{self._where}: closed in the middle of the body")
-        return bytes(data)
-
-    @property
-    def last_bytes_at(self) -> float:
-        """Monotonic seconds at which bytes last came."""
-        return self._opened.watch.last_bytes_at
-
-    @property
-    def drained_at(self) -> float:
-        """Monotonic seconds: all that had reached this host before it was returned by `receive`."""
-        return self._opened.watch.drained_at
-
-    @property
-    def caught_up_at(self) -> float:
-        """Monotonic seconds: nothing that the server had sent before it is kept back for want of room."""
-        return self._opened.watch.caught_up_at
 
     def __repr__(self) -> str:
         return f"EndlessResponse({self._where}, {self.status})"
@@ -257,6 +252,7 @@ def _body(status: int, headers: Mapping[str, str], where: str) -> Body:
     return CountedBody(int(length) if length is not None else None)
 
 
+@lru_cache(1024)  # there are many chunks of few sizes
 def _size(line: bytes) -> int:
     digits = line.split(b";", 1)[0].strip()
     if not digits or len(digits) > 15 or not _HEX.issuperset(digits):

@@ -29,24 +29,24 @@ class Lines:
 
     def feed(self, data: bytes) -> list[bytes | TooLong]:
         """Return the lines that `data` completes."""
-        first, *others = data.split(b"\n")
-        self._extend(first)
-        if not others:
-            return []
-        last = others.pop()
-        whole = [self._taken(), *(self._judged(line) for line in others)]
-        self._extend(last)
-        return [line for line in whole if line]
+        whole = data.split(b"\n")
+        last = whole.pop()
+        begun: list[bytes | TooLong] = []
+        if whole and self._tail:
+            self._extend(whole.pop(0))
+            begun = [self._taken()]
+        if last:
+            self._extend(last)
+        return [line for line in (*begun, *map(self._judged, whole)) if line]
 
     def rest(self) -> bytes | TooLong:
         """Return what stands behind the last newline; to be asked for at the end of the stream."""
         return self._taken()
 
     def _extend(self, part: bytes) -> None:
-        if part:
-            self._length += len(part)
-            if self._length <= self._most or not self._tail:
-                self._tail.append(part[: max(self._most, _KEPT)])
+        self._length += len(part)
+        if self._length <= self._most or not self._tail:
+            self._tail.append(part[: max(self._most, _KEPT)])
 
     def _taken(self) -> bytes | TooLong:
         line, length = b"".join(self._tail), self._length

@@ -8,79 +8,109 @@ from __future__ import annotations
 
 import os
 import select
+from time import monotonic
+from typing import NamedTuple
 
 import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, RunVar, Task
 
 # Each reading costs 100 to 300 CPU us, with what follows from it, whatever it brings: where they would follow
-# each other closely, one is made out of several. The more sockets, the less there is to each reading.
-PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.01, 0.02
+# each other closely, one is made out of several. Of many sockets each has little, and there the looks of the
+# commits (spool/beat.py) are often enough.
+PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.01, 0.15
 _MANY = 16  # sockets in one round
 MOST_BYTES = 262_144
+_ROUND_BYTES = 4 * 1024**2  # in memory at once, before anything of it is worked off
+
+
+class Reading(NamedTuple):
+    """What was read at once, b"" at the end; `at`: monotonic seconds before the kernel was asked."""
+
+    data: bytes
+    at: float
 
 
 class Rounds:
-    """The sockets of one trio run. A round keeps its distance from the one before it; else what comes is told
+    """The sockets of one trio run. A round keeps its distance from the one before it; else what comes is read
     at once."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._room = memoryview(bytearray(MOST_BYTES))
-        self._waiting: dict[int, Task] = {}
+        self._waiting: dict[int, tuple[Task, int]] = {}
+        self._pause = trio.CancelScope()
+        self._bytes = 0
 
     def add(self, number: int) -> None:
         """Look at this file number too, until it is closed."""
         self._epoll.register(number, select.EPOLLIN)
 
-    async def readable(self, number: int) -> None:
-        """Return when there is anything to read, be it the end; one task for each file number.
+    async def receive(self, number: int, most: int) -> Reading:
+        """Return what the next round reads, `most` bytes; one task for each file number.
 
-        Raises ClosedResourceError after `leave`.
+        Raises ClosedResourceError after `leave`, and as `read` does.
         """
         if number in self._waiting:
             raise trio.BusyResourceError("another task waits for this socket")
-        self._waiting[number] = trio.lowlevel.current_task()
 
         def abort(_: RaiseCancelT) -> Abort:
             del self._waiting[number]
             return Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        while True:
+            self._waiting[number] = trio.lowlevel.current_task(), most
+            reading: Reading | None = await trio.lowlevel.wait_task_rescheduled(abort)
+            if reading is not None:
+                return reading
 
-    def read(self, number: int, most: int) -> bytes:
-        """Read `most` bytes, or MOST_BYTES at once; raises as os.read does, BlockingIOError too.
+    def read(self, number: int, most: int) -> Reading | None:
+        """Read `most` bytes, or MOST_BYTES, at once; None: there are none. Raises OSError.
 
-        os.read would make room for all of them, and cut it to what there was: five times as dear.
+        os.read would make room for all of them, and cut it to what there was: four times as dear.
         """
-        size = os.readv(number, [self._room[:most]])
-        return self._room[:size].tobytes()
+        at = monotonic()
+        try:
+            size = os.readv(number, [self._room[:most]])
+        except BlockingIOError:
+            return None
+        self._bytes += size
+        return Reading(self._room[:size].tobytes(), at)
 
     def leave(self, number: int) -> None:
         """Let nobody wait for a file number that is about to be closed."""
-        task = self._waiting.pop(number, None)
-        if task is not None:
-            trio.lowlevel.reschedule(task, outcome.Error(trio.ClosedResourceError("closed here")))
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            trio.lowlevel.reschedule(waiting[0], outcome.Error(trio.ClosedResourceError("closed here")))
 
     async def run(self) -> None:
         """Make the rounds for ever."""
         try:
             while True:
-                found = self._look()
-                if found:
-                    await trio.sleep(PAUSE_SECONDS if found < _MANY else LONG_PAUSE_SECONDS)
-                else:
+                self._pause = trio.CancelScope()
+                if not self.look():
                     await trio.lowlevel.wait_readable(self._epoll)
+                    continue
+                with self._pause:
+                    await trio.sleep_forever()
         finally:
             self._epoll.close()
 
-    def _look(self) -> int:
-        """Wake whoever waits for what is readable now; return how much there is, waited for or not."""
+    def look(self) -> int:
+        """Read what is there now for whoever waits for it; return how many sockets had anything."""
         found = self._epoll.poll(0)
+        woken, full = 0, self._bytes + _ROUND_BYTES
         for number, _ in found:
-            task = self._waiting.pop(number, None)
-            if task is not None:
-                trio.lowlevel.reschedule(task)
+            waiting = self._waiting.pop(number, None) if self._bytes < full else None
+            if waiting is not None:
+                task, most = waiting
+                trio.lowlevel.reschedule(task, outcome.capture(self.read, number, most))
+                woken += 1
+        if self._bytes >= full:
+            self._pause.cancel()  # the others follow once these were worked off
+        elif found:
+            pause = PAUSE_SECONDS if woken < _MANY else LONG_PAUSE_SECONDS
+            self._pause.deadline = trio.current_time() + pause
         return len(found)
 
 

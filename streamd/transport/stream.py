@@ -13,7 +13,7 @@ import trio
 from streamd.errors import Rejected, Transient
 from streamd.transport.faults import certificate_refusal, fault_words
 from streamd.transport.proxy import ask_tunnel, parse_proxy, place
-from streamd.transport.rounds import MOST_BYTES, rounds
+from streamd.transport.rounds import MOST_BYTES, Reading, rounds
 
 SEND_SECONDS = 10.0
 _MUCH_BYTES = 65_536  # what brings so much may be all that the peer was allowed to send: more comes at once
@@ -38,7 +38,7 @@ SOCKET_OPTIONS = (
 class Watched(trio.abc.Stream):
     """A TCP stream that keeps the proof of what was read from it; TLS stands on top of it.
 
-    `last_bytes_at`: monotonic seconds at which bytes last came (the connecting, before any did).
+    `last_bytes_at`: monotonic seconds at which bytes had last come (the connecting, before any did).
     `drained_at`: monotonic seconds; all bytes that had reached this host before it were taken by the layer
     above, which had also done with them: it is set when that layer asks again and the kernel had no more.
     `caught_up_at`: monotonic seconds; nothing that the peer sent before it is kept back for want of room.
@@ -54,39 +54,50 @@ class Watched(trio.abc.Stream):
         self._empty_at = self.caught_up_at = self.drained_at
         self._went_on_at: float | None = None
         self._more = False  # the last reading may have left something
+        self._number = stream.socket.fileno()
         self._rounds = rounds()
-        self._rounds.add(stream.socket.fileno())
+        self._rounds.add(self._number)
         self.fault: str | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         # Only a new call proves that the layer above has worked off what the last one returned.
         self.drained_at = self._empty_at
+        most = max_bytes or MOST_BYTES
         if self._more:
             await trio.lowlevel.checkpoint()
-        else:
-            await self._rounds.readable(self._file_number())
-        while (data := self._look(max_bytes or MOST_BYTES)) is None:
-            await self._rounds.readable(self._file_number())
-        return data
+        if self._number < 0:
+            raise trio.ClosedResourceError("this stream was closed")
+        try:
+            reading = self._read_on(most) if self._more else None
+            if reading is None:
+                reading = await self._rounds.receive(self._number, most)
+        except OSError as error:
+            self.fault = fault_words(error)
+            raise trio.BrokenResourceError("the connection is lost") from error
+        self._note(reading, most)
+        return reading.data
 
-    def _look(self, most: int) -> bytes | None:
-        """Take what the kernel has, b"" at the end, and note what that proves; None: it has nothing."""
+    def _read_on(self, most: int) -> Reading | None:
         before = monotonic()
-        data = self._read(most)
-        if not data:
+        reading = self._rounds.read(self._number, most)
+        if reading is None:
             self._note_empty(before)
             self.drained_at = before
-            self._more = False
-            if data is not None:
-                self.fault = self.fault or "end of stream"
-            return data
-        if len(data) >= _ROOM_BYTES and before - self._empty_at > STILL_SECONDS:
-            self._went_on_at = before
-        if len(data) < most:
-            self._note_empty(before)
-        self._more = len(data) >= min(most, _MUCH_BYTES)
-        self.last_bytes_at = monotonic()
-        return data
+        return reading
+
+    def _note(self, reading: Reading, most: int) -> None:
+        """Note what a reading proves."""
+        size = len(reading.data)
+        if size >= _ROOM_BYTES and reading.at - self._empty_at > STILL_SECONDS:
+            self._went_on_at = reading.at
+        if size < most:
+            self._note_empty(reading.at)
+        self._more = size >= min(most, _MUCH_BYTES)
+        if size:
+            self.last_bytes_at = reading.at
+        else:
+            self.drained_at = reading.at
+            self.fault = self.fault or "end of stream"
 
     def _note_empty(self, at: float) -> None:
         """Note that the kernel had no more `at` this instant."""
@@ -94,21 +105,6 @@ class Watched(trio.abc.Stream):
         if self._went_on_at is None or at - self._went_on_at > CATCH_UP_SECONDS:
             self._went_on_at = None
             self.caught_up_at = at
-
-    def _read(self, most: int) -> bytes | None:
-        try:
-            return self._rounds.read(self._file_number(), most)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            self.fault = fault_words(error)
-            raise trio.BrokenResourceError("the connection is lost") from error
-
-    def _file_number(self) -> int:
-        number = self._stream.socket.fileno()
-        if number < 0:
-            raise trio.ClosedResourceError("this stream was closed")
-        return number
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with trio.move_on_after(self._send_seconds) as deadline:
@@ -127,7 +123,8 @@ class Watched(trio.abc.Stream):
 
     async def aclose(self) -> None:
         self.fault = self.fault or "closed here"
-        self._rounds.leave(self._stream.socket.fileno())
+        self._rounds.leave(self._number)
+        self._number = -1
         await self._stream.aclose()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from base64 import b64encode
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from struct import pack
 from time import monotonic
@@ -137,8 +137,8 @@ async def test_an_end_that_comes_with_the_last_bytes_is_seen(serve):
 async def test_bytes_that_nobody_wants_yet_cost_one_look_a_pause(serve, monkeypatch):
     monkeypatch.setattr(rounds, "PAUSE_SECONDS", 0.05)
     looks = []
-    look = rounds.Rounds._look
-    monkeypatch.setattr(rounds.Rounds, "_look", lambda self: looks.append(look(self)) or looks[-1])
+    look = rounds.Rounds.look
+    monkeypatch.setattr(rounds.Rounds, "look", lambda self: looks.append(look(self)) or looks[-1])
 
     async def script(stream):
         await stream.send_all(b"wait for me")
@@ -149,6 +149,38 @@ async def test_bytes_that_nobody_wants_yet_cost_one_look_a_pause(serve, monkeypa
         await trio.sleep(0.3)
         assert 1 <= len(looks) <= 7
         assert await opened.stream.receive_some() == b"wait for me"
+
+
+async def test_sockets_that_have_much_all_of_them_are_read_some_at_a_time(serve, monkeypatch):
+    monkeypatch.setattr(rounds, "_ROUND_BYTES", 100_000)
+    monkeypatch.setattr(rounds, "PAUSE_SECONDS", 5.0)
+
+    async def script(stream):
+        await stream.send_all(bytes(60_000))
+        await trio.sleep_forever()
+
+    port = await serve(script)
+    held: list[int] = []
+    async with AsyncExitStack() as stack:
+        streams = [await open_tcp_stream("localhost", port, timeout=5) for _ in range(6)]
+        for opened in streams:
+            await stack.enter_async_context(opened.stream)
+        await trio.sleep(0.1)  # all of it is in the kernel
+
+        async def read(opened):
+            left = 60_000
+            while left:
+                left -= len(await opened.stream.receive_some())
+
+        with trio.fail_after(2):  # not a pause between two looks
+            async with trio.open_nursery() as readers:
+                for opened in streams:
+                    readers.start_soon(read, opened)
+                await wait_all_tasks_blocked()
+                begun = rounds.rounds()._bytes
+                rounds.rounds().look()
+                held.append(rounds.rounds()._bytes - begun)
+    assert 0 < held[0] <= 160_000
 
 
 async def test_a_wait_that_was_given_up_leaves_the_stream_as_it_was(serve):

@@ -24,6 +24,7 @@ from streamd.connectors.o2g.protocol import LEAST_SILENCE_SECONDS, Denied, Sessi
 from streamd.connectors.o2g.seat import Seat
 from streamd.connectors.o2g.snapshots import Snapshots
 from streamd.errors import Transient
+from streamd.instant import Instant, here
 from streamd.live.herald import Herald
 from streamd.live.intake import Intake
 from streamd.live.pace import Pace
@@ -143,7 +144,7 @@ class Stream:
         link, tell = self._herald.link, self._herald.tell_nowait
         self._opened_at = monotonic()
         self.is_open = True
-        self._reach = Reach(response, self._ctx.clock.now)
+        self._reach = Reach(response.watch, self._ctx.clock.now)
         link.prove_with(self._proof)
         if reopened:
             tell(partial(link.close_gap, REOPENING, until=at, restored=False, count=None))
@@ -157,9 +158,15 @@ class Stream:
             nursery.start_soon(self._snapshots.run)
             nursery.start_soon(self._start_monitoring)
             nursery.start_soon(self._watch)
-            with self._reading:
-                await self._read(response, lines)
-            nursery.cancel_scope.cancel()
+            # In a task of its own: each wake-up goes through all that the task awaits.
+            nursery.start_soon(self._read_to_the_end, response, lines, nursery.cancel_scope)
+
+    async def _read_to_the_end(
+        self, response: EndlessResponse, lines: Sequence[bytes | TooLong], channel: trio.CancelScope
+    ) -> None:
+        with self._reading:
+            await self._read(response, lines)
+        channel.cancel()
 
     async def _start_monitoring(self) -> None:
         """Leave the former subscription behind, and set up what needs more than one: RTI, pilots."""
@@ -222,9 +229,10 @@ class Stream:
     def _take(self, lines: Sequence[bytes | TooLong]) -> None:
         if not lines:
             return
-        received = self._ctx.clock.now()
+        at = here(self._ctx.clock)
+        received = at.wall
         batch = self._flow.read(lines, received)
-        self._put(batch, received)
+        self._put(batch, at)
         self._ctx.counters.count("lines", len(lines))
         for name, count in batch.counts.items():
             self._ctx.counters.count(name, count)
@@ -236,11 +244,10 @@ class Stream:
             self._users_changed()
         self._snapshots.note_lines()
 
-    def _put(self, batch: Batch, received: datetime | None = None) -> None:
-        received = received or self._ctx.clock.now()
-        sent_after = self._reach.at if self._reach is not None else None
-        self._intake.put_nowait(batch.items, batch.changes, received, sent_after)
-        self._pace.note(received, len(batch.items))
+    def _put(self, batch: Batch, at: Instant | None = None) -> None:
+        at = at or here(self._ctx.clock)
+        self._intake.put_nowait(batch.items, batch.changes, at, self._reached)
+        self._pace.note(at.wall, len(batch.items))
 
     def _on_maintenance(self, event: Maintenance, received: datetime) -> None:
         """Say that the server hears nothing of the OXE, a hole of its own, or hears it again (1.10)."""
@@ -266,4 +273,7 @@ class Stream:
 
     def _proof(self) -> datetime | None:
         """Give the instant before which all that the server had sent is committed (connector.Link)."""
-        return self._intake.proof(self._reach.at if self._reach is not None else None)
+        return self._intake.proof(self._reached())
+
+    def _reached(self) -> datetime | None:
+        return self._reach.at if self._reach is not None else None
