@@ -18,6 +18,10 @@ class Instant(Struct, frozen=True):
     wall: datetime
     monotonic: float
 
+    def before(self, wall: datetime) -> Instant:
+        """Hold on to an earlier instant, by the wall clock as it went then."""
+        return Instant(wall, self.monotonic - (self.wall - wall).total_seconds())
+
     def now(self, clock: Clock) -> datetime:
         """Say when it was by the wall clock as it goes now."""
         return clock.now() - timedelta(seconds=clock.monotonic() - self.monotonic)
@@ -31,11 +35,15 @@ class Instant(Struct, frozen=True):
         return now if now < self.wall - STEP else self.wall
 
 
+def here(clock: Clock) -> Instant:
+    """Hold on to now."""
+    return Instant(clock.now(), clock.monotonic())
+
+
 def instant(at: datetime, clock: Clock) -> Instant:
     """Hold on to an instant that the wall clock, as it goes now, gives; none is later than now."""
-    now = clock.now()
-    at = min(at, now)
-    return Instant(at, clock.monotonic() - (now - at).total_seconds())
+    now = here(clock)
+    return now.before(min(at, now.wall))
 
 
 class Setbacks:

@@ -78,8 +78,7 @@ class Intake:
         self._uncommitted: list[Instant] = []
         self._hole: Hole | None = None
         self._overflowed = trio.Event()
-        self._idle = trio.Event()
-        self._idle.set()
+        self._finishing = trio.lowlevel.ParkingLot()
         self._feed: Feed | None = None  # while there is a worker
         self._in_hand = 0
         self._flush_by: float | None = None
@@ -93,25 +92,24 @@ class Intake:
         self,
         items: Sequence[Item],
         changes: Mapping[str, bytes | None],
-        at: datetime,
-        sent_after: datetime | None = None,
+        at: Instant,
+        sent_after: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         """Take what was received at `at`; never waits, never refuses but what is no JSON (TypeError).
 
-        `sent_after`: all that the vendor sent before it was put here already, where that is known. What was
-        slow to be read was sent long before it was received, and a gap has to begin before that.
+        `sent_after` is asked where there is no room: all that the vendor sent before it was put here already
+        (None: not known). What was slow to be read was sent long before it was received, and a gap has to
+        begin before that.
         """
         if not items and not changes:
             return
         _write_data(items)
         if self._waiting < self._most:
-            self._enqueue(_Put(items, changes, self._instant(at)))
-            self._kept_until = at
+            self._enqueue(_Put(items, changes, at))
+            self._kept_until = at.wall
         else:
             self._drop(items, at, sent_after)
             self._held_changes.update(changes)
-        if self._idle.is_set():
-            self._idle = trio.Event()
         self._offer()
 
     def _offer(self) -> None:
@@ -126,11 +124,10 @@ class Intake:
         self._puts.append(put)
         self._waiting += len(put.items)
 
-    def _drop(self, items: Sequence[Item], at: datetime, sent_after: datetime | None) -> None:
+    def _drop(self, items: Sequence[Item], at: Instant, sent_after: Callable[[], datetime | None]) -> None:
         """Keep the states, the latest of each key; there is room for nothing else."""
-        received = self._instant(at)
-        if self._held_at is None or received.monotonic < self._held_at.monotonic:
-            self._held_at = received
+        if self._held_at is None or at.monotonic < self._held_at.monotonic:
+            self._held_at = at
         events = 0
         for item in items:
             if isinstance(item, Event):
@@ -139,10 +136,11 @@ class Intake:
                 self._held[item.stream, item.key] = item
         if events:
             if self._hole is None:
-                since = min(self._kept_until or at, at) - self._underway
-                self._hole = Hole(self._instant(min(sent_after or since, since)))
+                since = min(self._kept_until or at.wall, at.wall) - self._underway
+                since = min(sent_after() or since, since)
+                self._hole = Hole(at.before(since))
                 self._overflowed.set()
-            self._hole.drop(events, at)
+            self._hole.drop(events, at.wall)
             self._ctx.counters.count("dropped_events", events)
 
     async def run(self) -> None:
@@ -176,11 +174,12 @@ class Intake:
                     nursery.start_soon(self._declare)
         finally:
             self._feed, self._in_hand = None, 0
-            self._idle.set()  # for nobody works on what may be left
+            self._finishing.unpark_all()  # nobody works on what may be left
 
     async def _finish(self, worker: trio.CancelScope | None) -> None:
         with trio.CancelScope(shield=True, deadline=self._deadline()):
-            await self._idle.wait()
+            while self._feed is not None and self._has_work:
+                await self._finishing.park()
         if worker is not None:
             worker.cancel()
 
@@ -196,7 +195,7 @@ class Intake:
 
     def _give(self) -> tuple[list[Item], dict[str, bytes | None], Callable[[], None]] | None:
         """Give what is here, in order; where it is not committed, `proof` stays where it is."""
-        kept = partial(self._note_kept, self._hole, self.dropped, self._ctx.clock.now())
+        hole, dropped = self._hole, self.dropped
         taken = self._take()
         if not taken:
             return None
@@ -204,16 +203,17 @@ class Intake:
         self._in_hand += 1
         items = [item for put in taken for item in put.items]
         changes = {name: value for put in taken for name, value in put.changes.items()}
-        return items, changes, partial(kept, taken)
+        given_at = self._ctx.clock.now() if hole is not None else taken[-1].at.wall
+        return items, changes, partial(self._note_kept, taken, given_at, hole, dropped)
 
-    def _note_kept(self, hole: Hole | None, dropped: int, at: datetime, taken: list[_Put]) -> None:
-        """Note that what was given at `at` is committed."""
+    def _note_kept(self, taken: list[_Put], given_at: datetime, hole: Hole | None, dropped: int) -> None:
+        """Note that what was given is committed; `hole` and `dropped` are as they were then."""
         self._uncommitted.remove(taken[0].at)
         if self._returned in taken:
             self._returned = None
         restored = self._held_at is None and self._returned is None
         if hole is not None and hole is self._hole and hole.count == dropped and restored:
-            hole.end(at)  # nothing has been dropped since, and all that was held back is committed
+            hole.end(given_at)  # nothing has been dropped since, and all that was held back is committed
         self._in_hand -= 1
         self._note_idle()
         if self._puts:
@@ -256,8 +256,8 @@ class Intake:
             self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._has_work:
-            self._idle.set()
+        if self._finishing and not self._has_work:
+            self._finishing.unpark_all()
 
     def proof(self, transport: datetime | None) -> datetime | None:
         """Give the latest instant before which all that was sent is committed or in a declared gap.
@@ -282,8 +282,3 @@ class Intake:
         if self._held_at is not None:
             waiting.append(self._held_at)
         return min((at.told(self._ctx.clock) for at in waiting), default=None)
-
-    def _instant(self, at: datetime) -> Instant:
-        """Hold on to when something was received, whatever the wall clock is set to meanwhile."""
-        clock = self._ctx.clock
-        return Instant(at, clock.monotonic() - (clock.now() - at).total_seconds())

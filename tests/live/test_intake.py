@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from streamd.connector import NO_CHANGES, Changes, Feed, Give, Item, Link
+from streamd.instant import Instant, here
 from streamd.link import SessionLink
 from streamd.live.intake import MOST_AT_ONCE, UNDERWAY_SECONDS, Intake
 from streamd.probe import AppendingFeed
@@ -23,6 +24,10 @@ from tests.spool.rig import MEASURES_STATE, START, TOPIC, Rig, choke, event, eve
 
 SHARE = 64 * 1024**2
 LATER = START + timedelta(days=1)
+
+
+def held(rig: Rig, at: datetime) -> Instant:
+    return here(rig.clock).before(at)
 
 
 class Bench:
@@ -53,7 +58,7 @@ class Bench:
         self.spool.usage("emea").share = SHARE
 
     def put(self, *items: Item, at: datetime) -> None:
-        self.intake.put_nowait(items, {}, at)
+        self.intake.put_nowait(items, {}, held(self.rig, at))
 
     def committed(self) -> list[int]:
         return [each["data"]["n"] for each in self.rig.events(TOPIC)]
@@ -114,7 +119,7 @@ async def test_what_is_put_is_committed_in_its_order_with_its_changes(
     async with pumping(rig, 1000) as on:
         for number in range(0, 300, 3):
             items = [event(number), event(number + 1), event(number + 2)]
-            on.intake.put_nowait(items, {"last": str(number).encode()}, at(number))
+            on.intake.put_nowait(items, {"last": str(number).encode()}, held(rig, at(number)))
             if number % 30 == 0:
                 await trio.lowlevel.checkpoint()
         await on.intake.flush()
@@ -419,7 +424,7 @@ async def test_what_is_not_committed_was_sent_before_it_was_received(
     async with bench(rig, 1) as on:
         intake = Intake(on.runtime, on.link, 1)
         for number in range(2):
-            intake.put_nowait([event(number)], {}, at(number))
+            intake.put_nowait([event(number)], {}, held(rig, at(number)))
         assert intake.proof(LATER) == at(-UNDERWAY_SECONDS)
 
 
@@ -427,8 +432,8 @@ async def test_a_hole_begins_before_what_was_sent_long_before_it_was_received(
     rig: Rig, mock_clock: trio.testing.MockClock
 ) -> None:
     async with bench(rig, 1) as on, trio.open_nursery() as session, ending():
-        on.intake.put_nowait([event(0)], {}, at(10))
-        on.intake.put_nowait([event(1)], {}, at(11), sent_after=at(3))
+        on.intake.put_nowait([event(0)], {}, held(rig, at(10)))
+        on.intake.put_nowait([event(1)], {}, held(rig, at(11)), sent_after=lambda: at(3))
         session.start_soon(on.intake.run)
         await eventually(lambda: len(gaps(rig)) == 2)
         assert {gap["from"] for _, gap in gaps(rig)} == {_latest_gaps(rig)[0]["from"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ import trio
 
 from streamd.clock import SystemClock
 from streamd.connector import Feed, Give
+from streamd.instant import Instant
 from streamd.live.intake import Intake
 from streamd.live.pace import MOST_UNCOMMITTED, Pace
 from streamd.model import State, Stream
@@ -40,7 +42,7 @@ def states(count: int, at: datetime) -> list[State]:
 
 async def put(intake: Intake, pace: Pace, count: int) -> None:
     at = datetime.now(UTC)
-    intake.put_nowait(states(count, at), {}, at)
+    intake.put_nowait(states(count, at), {}, Instant(at, monotonic()))
     pace.note(at, count)
 
 

@@ -24,6 +24,7 @@ from streamd.connectors.avaya.renewing import EXPIRES_WITHIN_SECONDS, Renewer
 from streamd.connectors.avaya.rest import Subscription
 from streamd.connectors.avaya.snapshot import Ended, Fact, Missing, Proven, Rule, Rules, Snapshot
 from streamd.connectors.avaya.subscription import OwnSubscription
+from streamd.instant import here
 from streamd.live.herald import Herald
 from streamd.live.intake import Intake
 from streamd.live.pace import Pace
@@ -134,9 +135,10 @@ class Stream:
             self._heard.set()
 
     def _take(self, frames: list[bytes]) -> None:
-        received = self._ctx.clock.now()
+        at = here(self._ctx.clock)
+        received = at.wall
         batch = self._flow.read(frames, received, self._snapshot, monotonic())
-        self._intake.put_nowait(batch.items, batch.changes, received, self._proof.put_through)
+        self._intake.put_nowait(batch.items, batch.changes, at, lambda: self._proof.put_through)
         self._proof.on_put(received)
         self._pace.note(received, len(batch.items))
         self._ctx.counters.count("messages", batch.messages)
@@ -195,7 +197,8 @@ class Stream:
 
     def _complete(self, rule: Rule, *, proven: bool) -> None:
         """Publish what waited for the snapshot's end, retire what it lacks, then say that it is whole."""
-        received = self._ctx.clock.now()
+        at = here(self._ctx.clock)
+        received = at.wall
         keys = self._snapshot.initialising
         measures = self._flow.measures
         if measures is not None:
@@ -205,7 +208,7 @@ class Stream:
             if proven:
                 # While rows are doubted, the topic may show some that are gone: nothing is restored yet.
                 proven = not self._retire(measures, received, items, changes)
-            self._intake.put_nowait(items, changes, received)
+            self._intake.put_nowait(items, changes, at)
             keys = len(measures)
         self._herald.tell_nowait(partial(self._completed, received, rule, proven, keys))
         self._herald.assess_nowait()

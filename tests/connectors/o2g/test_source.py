@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from streamd.connectors.o2g.catalogue import PACKAGES
 from streamd.connectors.o2g.config import RtiConfig, Selector
 from streamd.connectors.o2g.source import probe
 from streamd.errors import Rejected
+from streamd.instant import Instant
 from streamd.live.intake import Intake
 from streamd.live.reach import ON_ITS_WAY_SECONDS
 from streamd.probe import ProbeContext
@@ -194,11 +195,12 @@ async def test_the_intake_learns_how_far_the_channel_was_read_when_it_gets_a_lin
             self,
             items: Sequence[Item],
             changes: Changes,
-            at: datetime,
-            sent_after: datetime | None = None,
+            at: Instant,
+            sent_after: Callable[[], datetime | None] = lambda: None,
         ) -> None:
-            if sent_after is not None:
-                seen.append((at, sent_after))
+            reached = sent_after()
+            if reached is not None:
+                seen.append((at.wall, reached))
             super().put_nowait(items, changes, at, sent_after)
 
     monkeypatch.setattr("streamd.connectors.o2g.stream.Intake", Observed)
