@@ -11,8 +11,8 @@ configuration again.
 
 from __future__ import annotations
 
-import gc
 import signal
+import sys
 from pathlib import Path
 
 import structlog
@@ -38,10 +38,11 @@ from streamd.spool.sqlite import SpoolCorrupt
 from streamd.spool.store import Store
 from streamd.supervision import leaves
 from streamd.telemetry import Metrics
+from streamd.transport.rounds import rounds
 
 _GOODBYE_SECONDS = 10.0  # for the sources together
 _FLUSH_SECONDS = 10.0  # for Kafka to take what is in the spool
-_YOUNG_OBJECTS = 20_000  # to a look for cycles: those of a commit, which makes none
+_TURN_SECONDS = 0.001  # the spool's thread and Kafka's have little to do each time, and others wait for it
 _COMMIT_SECONDS = 5.0  # for the last commit, which a full disk holds up
 
 log = structlog.get_logger("streamd")
@@ -50,8 +51,8 @@ log = structlog.get_logger("streamd")
 async def run(path: Path, config: Config, notifier: Notifier) -> None:
     """Run the daemon until a signal ends it. Raises SpoolUnusable, or whatever ended the core."""
     home = state_directory(config)
-    gc.freeze()  # what is imported stays
-    gc.set_threshold(_YOUNG_OBJECTS)
+    heap.settle()
+    sys.setswitchinterval(_TURN_SECONDS)
     with directory.hold(home):
         condemned = False
         while True:
@@ -92,7 +93,7 @@ class Daemon:
             partitions=self._configured_partitions,
             clock=self.clock,
             observe=self.metrics.commit_seconds.observe,
-            beat=Beat(),
+            beat=Beat(gather=rounds().look),
         )
         self.ingress = Listener(config)
         self.fleet = Fleet(config, self.spool, self.clock, self.metrics, self.ingress.claims)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -16,16 +17,16 @@ Found = Mapping[tuple[str, str], tuple[int, int, int]]
 
 
 class Usage:
-    """What a connector has in the spool, and who waits for room in its share.
+    """What a connector has in the spool; in `waiting` is whoever waits for rows to leave, of any connector.
 
     The share is what may wait before an `append` does; what is handed over at once may go beyond it.
     streamd's own events have a room of their own, so that a gap can be told however full the share is.
     """
 
-    def __init__(self, share: int) -> None:
+    def __init__(self, share: int, waiting: trio.lowlevel.ParkingLot) -> None:
         self._share = share
         self.bytes = self.own_bytes = self.rows = self.events = self.accepted = 0
-        self.waiting = trio.lowlevel.ParkingLot()
+        self.waiting = waiting
 
     @property
     def share(self) -> int:
@@ -46,8 +47,6 @@ class Usage:
         self.own_bytes += size if own else 0
         self.rows += rows
         self.events += events
-        if rows < 0 and self.waiting:
-            self.waiting.unpark_all()
 
 
 class Accounts:
@@ -56,6 +55,7 @@ class Accounts:
 
     def __init__(self, found: Found, last_row: int, own: Collection[str] = ()) -> None:
         self.last_row = last_row
+        self.waiting = trio.lowlevel.ParkingLot()  # one for all: it is asked of each row that leaves
         self._own = frozenset(own)
         self._usage: dict[str, Usage] = {}
         self._completeness: dict[str, Completeness] = {}
@@ -69,7 +69,7 @@ class Accounts:
         """Give what a connector has in the spool, and its share."""
         usage = self._usage.get(connector)
         if usage is None:
-            usage = self._usage[connector] = Usage(RESERVE_BYTES)
+            usage = self._usage[connector] = Usage(RESERVE_BYTES, self.waiting)
         return usage
 
     def usages(self) -> list[Usage]:
@@ -86,17 +86,14 @@ class Accounts:
 
     def come(self, rows: Sequence[Row], through: Mapping[str, datetime | None]) -> None:
         """Count the rows of a commit, and note what was proven when it was made."""
-        fresh: dict[str, int] = {}
-        for row in rows:
-            for share in row.shares:
-                fresh[share.connector] = fresh.get(share.connector, 0) + 1
+        fresh = Counter(share.connector for row in rows for share in row.shares)
         last_row = rows[-1].id if rows else self.last_row
         for connector in fresh.keys() | through.keys():
-            self.complete(connector).mark(last_row, fresh.get(connector, 0), through.get(connector))
+            self.complete(connector).mark(last_row, fresh[connector], through.get(connector))
         for row in rows:
             own = row.topic in self._own
             for share in row.shares:
-                usage = self.usage(share.connector)
+                usage = self._usage[share.connector]  # made with its marks
                 usage.add(own, share.bytes, 1, share.count)
                 usage.accepted += share.count
         self.last_row = last_row
@@ -120,7 +117,9 @@ class Accounts:
             own = row.topic in self._own
             for share in row.shares:
                 self.complete(share.connector).left(row.id)
-                self.usage(share.connector).add(own, -share.bytes, -1, -share.count)
+                self._usage[share.connector].add(own, -share.bytes, -1, -share.count)
+        if rows:
+            self.waiting.unpark_all()
 
     def count_anew(self, found: Found, last_row: int) -> None:
         """Take what the file tells, after rows have moved."""

@@ -100,7 +100,7 @@ class Committer:
     def acknowledge(self, rows: Iterable[Row]) -> None:
         """Let rows leave the spool with the next commit: Kafka has them, or their dead letters are in it."""
         self._acknowledged += rows
-        if len(self._acknowledged) > _MANY_ROWS or any(usage.waiting for usage in self._accounts.usages()):
+        if len(self._acknowledged) > _MANY_ROWS or self._accounts.waiting:
             self._work.set()
 
     async def write(self) -> None:
@@ -125,8 +125,7 @@ class Committer:
             call.done()
         for feed in self._asking:
             feed.close()
-        for usage in self._accounts.usages():
-            usage.waiting.unpark_all()
+        self._accounts.waiting.unpark_all()
 
     async def _commit(self) -> None:
         """Commit all that waits now. Whatever ends this early leaves it waiting as it was.

@@ -15,8 +15,8 @@ from tests.spool.rig import ORIGIN, Rig, event, eventually
 
 
 @asynccontextmanager
-async def writing(rig: Rig) -> AsyncIterator[tuple[Spool, trio.Nursery]]:
-    spool = rig.spool(beat=Beat())
+async def writing(rig: Rig, beat: Beat | None = None) -> AsyncIterator[tuple[Spool, trio.Nursery]]:
+    spool = rig.spool(beat=beat or Beat())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(spool.write)
         yield spool, nursery
@@ -47,5 +47,43 @@ async def test_the_beat_grows_with_the_rate_and_not_with_a_lone_burst(autojump_c
 
     beat = Beat()
     assert await rest(beat, 100_000) == pytest.approx(LEAST_SECONDS)
-    for records, seconds in ((40, LEAST_SECONDS), (200, MOST_SECONDS), (2, LEAST_SECONDS)):
+    for records, seconds in ((40, LEAST_SECONDS), (400, MOST_SECONDS), (2, LEAST_SECONDS)):
         assert await rest(beat, records) == pytest.approx(seconds)
+
+
+async def test_what_is_gathered_at_the_end_of_a_rest_goes_with_the_next_commit(
+    rig: Rig, mock_clock: MockClock
+) -> None:
+    tasks: list[trio.Nursery] = []
+
+    def gather() -> None:
+        for callers in tasks:
+            callers.start_soon(spool.append, ORIGIN, [event(2)], {})
+        tasks.clear()
+
+    async with writing(rig, Beat(gather=gather)) as (spool, callers):
+        await spool.append(ORIGIN, [event(0)], {})
+        callers.start_soon(spool.append, ORIGIN, [event(1)], {})
+        tasks.append(callers)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(LEAST_SECONDS)
+        await eventually(lambda: spool.usage(ORIGIN.connector).accepted == 3)
+        assert spool.commits == 2
+
+
+async def test_what_takes_long_to_gather_begins_earlier_but_not_before_kafka_has_had_a_moment(
+    autojump_clock: MockClock,
+) -> None:
+    gathered_at: list[float] = []
+
+    def gather() -> None:
+        gathered_at.append(trio.current_time())
+        autojump_clock.jump(0.01)
+
+    beat = Beat(gather=gather)
+    for committing, expected in ((0.0, LEAST_SECONDS), (0.005, 0.005 + LEAST_SECONDS / 2)):
+        began = trio.current_time()
+        beat.begin()
+        await trio.sleep(committing)
+        await beat.rest()
+        assert gathered_at[-1] - began == pytest.approx(expected)
