@@ -184,6 +184,13 @@ class Reader:
 def _adopter(
     entity: type[Entity], ones: Sequence[tuple[str, Adopt]], lists: Sequence[tuple[str, Adopt]]
 ) -> Adopt:
+    if not ones and not lists:
+
+        def adopt_leaf(twin: Any) -> None:
+            twin.__class__ = entity
+
+        return adopt_leaf
+
     def adopt(twin: Any) -> None:
         twin.__class__ = entity
         for name, adopt_one in ones:

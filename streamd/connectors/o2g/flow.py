@@ -65,17 +65,6 @@ class Flow:
         self._all_are_private = bool(privacy.rules_set)
         self._dead_letter = dead_letter
         self._origin = origin
-        self._takes: Mapping[type, Callable[[Any, datetime, Batch], None]] = {
-            CallModified: self._take_modified,
-            CallCreated: self._take_created,
-            CallRemoved: self._take_removed,
-            UserSnapshot: self._take_snapshot,
-            AgentStateChanged: self._take_agent,
-            RoutingStateChanged: self._take_routing,
-            ChannelInformation: self._take_information,
-            Maintenance: self._take_maintenance,
-            Unknown: self._take_unknown,
-        }
 
     def begin(self, expected: Mapping[str, frozenset[str]]) -> None:
         """Open a channel: everything that is known waits for the snapshots of `expected` (login names)."""
@@ -136,9 +125,9 @@ class Flow:
         if isinstance(event, BadRecord):
             batch.items.append(self._dead_letter(event))
             return
-        take = self._takes.get(type(event))
+        take = _TAKES.get(type(event))
         if take is not None:
-            take(event, received, batch)
+            take(self, event, received, batch)
         else:
             self._publish(event, received, batch, "live")
             batch.users = batch.users or event.event_name in _USERS  # type: ignore[attr-defined]
@@ -188,3 +177,17 @@ class Flow:
     def _take_unknown(self, event: Unknown, received: datetime, batch: Batch) -> None:
         self._publish(event, received, batch, "live")
         batch.count("unknown_events")
+
+
+# One table for all connectors: each its own would fill the caches with what is the same.
+_TAKES: Mapping[type, Callable[[Flow, Any, datetime, Batch], None]] = {
+    CallModified: Flow._take_modified,
+    CallCreated: Flow._take_created,
+    CallRemoved: Flow._take_removed,
+    UserSnapshot: Flow._take_snapshot,
+    AgentStateChanged: Flow._take_agent,
+    RoutingStateChanged: Flow._take_routing,
+    ChannelInformation: Flow._take_information,
+    Maintenance: Flow._take_maintenance,
+    Unknown: Flow._take_unknown,
+}

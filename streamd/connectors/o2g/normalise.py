@@ -44,10 +44,9 @@ _SUBJECTS = ("call_ref", "login_name", "pilot", "number", "object_id", "node_id"
 Get = Callable[[Any], str | None]
 
 
-class Way(NamedTuple):
-    """Where the events of one name go: compiled, for there are many of them."""
+class _Way(NamedTuple):
+    """How the event of one name is made: compiled, for there are many of them."""
 
-    stream: Stream
     kind: Kind
     owner: Get
     subject: Get
@@ -65,24 +64,16 @@ class Normaliser:
     of its own, and goes to that of the unknown."""
 
     def __init__(self, packages: Iterable[str]) -> None:
-        wanted = frozenset(packages)
-        self._ways = {
-            name: Way(
-                STREAMS[kind.package] if kind.package in wanted else UNKNOWN_STREAM,
-                kind,
-                _getter(kind.entity, _OWNERS),
-                _getter(kind.entity, _SUBJECTS),
-            )
-            for name, kind in KINDS.items()
-        }
+        self._streams = {name: STREAMS[name] for name in packages}
 
     def event(self, data: Any, received: datetime, phase: Phase) -> Event:
         """Make the event of what was decoded."""
-        way = self._ways.get(data.event_name)
+        way = _WAYS.get(data.event_name)
         if way is None:
             whose = _owner_of_unknown(data)
             return Event(UNKNOWN_STREAM, whose or "unknown", UNKNOWN, data, received, whose, phase=phase)
-        stream, kind, owner, subject = way
+        kind, owner, subject = way
+        stream = self._streams.get(kind.package, UNKNOWN_STREAM)
         time = _record_time(data) if kind.entity is ComRecordChanged else None
         key = owner(data) or kind.package
         return Event(stream, key, kind.event_type, data, received, subject(data), time, phase)
@@ -126,13 +117,17 @@ def _getter(entity: type[Entity], names: Iterable[str]) -> Get:
     return lambda data: first(data) or next((each for name in others if (each := getattr(data, name))), None)
 
 
-_owner_of_unknown = _getter(Unknown, _OWNERS)
-
-
 def _user_of(data: Any) -> str | None:
     """Give the login of an event about a user, who may be told whole."""
     login: str | None = data.login_name or (data.user.login_name if data.user is not None else None)
     return login
+
+
+_owner_of_unknown = _getter(Unknown, _OWNERS)
+_WAYS: Mapping[str, _Way] = {
+    name: _Way(kind, _getter(kind.entity, _OWNERS), _getter(kind.entity, _SUBJECTS))
+    for name, kind in KINDS.items()
+}
 
 
 def _record_time(data: Any) -> datetime | None:
