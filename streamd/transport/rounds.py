@@ -46,10 +46,10 @@ class Rounds:
         """Look at this file number too, until it is closed."""
         self._epoll.register(number, select.EPOLLIN)
 
-    async def receive(self, number: int, most: int) -> Reading:
-        """Return what the next round reads, `most` bytes; one task for each file number.
+    async def receive(self, number: int, most: int) -> Reading | None:
+        """Return what the next round reads, as `read` does; one task for each file number.
 
-        Raises ClosedResourceError after `leave`, and as `read` does.
+        Raises ClosedResourceError after `leave`.
         """
         if number in self._waiting:
             raise trio.BusyResourceError("another task waits for this socket")
@@ -58,11 +58,9 @@ class Rounds:
             del self._waiting[number]
             return Abort.SUCCEEDED
 
-        while True:
-            self._waiting[number] = trio.lowlevel.current_task(), most
-            reading: Reading | None = await trio.lowlevel.wait_task_rescheduled(abort)
-            if reading is not None:
-                return reading
+        self._waiting[number] = trio.lowlevel.current_task(), most
+        reading: Reading | None = await trio.lowlevel.wait_task_rescheduled(abort)
+        return reading
 
     def read(self, number: int, most: int) -> Reading | None:
         """Read `most` bytes, or MOST_BYTES, at once; None: there are none. Raises OSError.

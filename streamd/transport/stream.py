@@ -65,12 +65,14 @@ class Watched(trio.abc.Stream):
         most = max_bytes or MOST_BYTES
         if self._more:
             await trio.lowlevel.checkpoint()
-        if self._number < 0:
-            raise trio.ClosedResourceError("this stream was closed")
+        reading = None
         try:
-            reading = self._read_on(most) if self._more else None
-            if reading is None:
-                reading = await self._rounds.receive(self._number, most)
+            while reading is None:
+                if self._number < 0:
+                    raise trio.ClosedResourceError("this stream was closed")
+                reading = (
+                    self._read_on(most) if self._more else await self._rounds.receive(self._number, most)
+                )
         except OSError as error:
             self.fault = fault_words(error)
             raise trio.BrokenResourceError("the connection is lost") from error
@@ -83,6 +85,7 @@ class Watched(trio.abc.Stream):
         if reading is None:
             self._note_empty(before)
             self.drained_at = before
+            self._more = False
         return reading
 
     def _note(self, reading: Reading, most: int) -> None:
