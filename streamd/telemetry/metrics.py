@@ -37,6 +37,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._lock = Lock()
+        self._of_connectors: dict[str, ConnectorCounters] = {}
         self._counters = {
             name: Counter(f"streamd_{name}", text, _OF_CONNECTOR, registry=self._registry)
             for name, text in COUNTED.items()
@@ -72,7 +73,10 @@ class Metrics:
         """Give the counts of one connector; those that every connector has begin at 0 here."""
         for counter in self._counters.values():
             counter.labels(name)
-        return ConnectorCounters(self, name, vendor)
+        counters = self._of_connectors.get(name)
+        if counters is None or counters.vendor != vendor:
+            counters = self._of_connectors[name] = ConnectorCounters(self, name, vendor)
+        return counters
 
     def set_state(self, connector: str, state: ConnectorState) -> None:
         """Set which of its states the connector is in."""
@@ -84,9 +88,12 @@ class Metrics:
         labelled = [*self._counters.values(), self.spool_bytes, self.spool_share_bytes, self.spool_rows]
         for metric in [*labelled, self.lag_seconds, self.open_gaps, self._state]:
             metric.remove_by_labels({"connector": connector})
+        self._of_connectors.pop(connector, None)
 
     def render(self) -> bytes:
         """Give the page in Prometheus' text format, whose type is CONTENT_TYPE."""
+        for counters in self._of_connectors.values():
+            counters.hand_over()
         return generate_latest(self._registry)
 
     def counter(self, name: str, vendor: str) -> Counter:
@@ -106,18 +113,26 @@ class Metrics:
 
 
 class ConnectorCounters:
-    """`connector.Counters` of one connector."""
+    """`connector.Counters` of one connector, for the thread of its events.
+
+    What is counted goes to Prometheus' own counters when the page is asked for: they take a lock each time.
+    """
 
     def __init__(self, metrics: Metrics, connector: str, vendor: str) -> None:
+        self.vendor = vendor
         self._metrics = metrics
         self._connector = connector
-        self._vendor = vendor
-        self._counters: dict[str, Counter] = {}  # to look one up costs as much as to decode an event
+        self._counted: dict[str, int] = {}
 
     def count(self, name: str, by: int = 1) -> None:
         """Add `by` to the counter of this name."""
-        counter = self._counters.get(name)
-        if counter is None:
-            counter = self._metrics.counter(name, self._vendor).labels(self._connector)
-            self._counters[name] = counter
-        counter.inc(by)
+        if name not in self._counted:
+            self._metrics.counter(name, self.vendor).labels(self._connector)  # it is on the page from now on
+            self._counted[name] = 0
+        self._counted[name] += by
+
+    def hand_over(self) -> None:
+        """Bring the page up to date."""
+        for name, by in self._counted.items():
+            self._metrics.counter(name, self.vendor).labels(self._connector).inc(by)
+            self._counted[name] = 0
