@@ -4,8 +4,7 @@ Records of a kilobyte are made in one thread and let go in another, some MiB at 
 that they leave, for each thread its own: with 50,000 Avaya keys at 5,000 events/s those were 41 of 152 MiB.
 
 Python looks for cycles once so many objects were made, and everything waits for it: 20 to 90 ms where that
-happens to be in the middle of a commit of 200 connectors, whose records make no cycles. What makes them,
-errors above all, is young and little.
+happens to be in the middle of a commit of 200 connectors, whose records make no cycles.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from itertools import count
 import trio
 
 _SECONDS = 2.0  # between two times; one takes 2 to 4 ms of CPU, without the GIL
-_WHOLE = 1800  # times to a look at what is old too
+_WHOLE = 30  # times to a look at what is old too: sessions that have ended, with all they had
 _YOUNG_OBJECTS = 200_000  # to a look for cycles between two times: more than a commit holds
 
 

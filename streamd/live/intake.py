@@ -203,17 +203,20 @@ class Intake:
         self._in_hand += 1
         items = [item for put in taken for item in put.items]
         changes = {name: value for put in taken for name, value in put.changes.items()}
-        given_at = self._ctx.clock.now() if hole is not None else taken[-1].at.wall
+        given_at = self._ctx.clock.now() if hole is not None else None
         return items, changes, partial(self._note_kept, taken, given_at, hole, dropped)
 
-    def _note_kept(self, taken: list[_Put], given_at: datetime, hole: Hole | None, dropped: int) -> None:
+    def _note_kept(
+        self, taken: list[_Put], given_at: datetime | None, hole: Hole | None, dropped: int
+    ) -> None:
         """Note that what was given is committed; `hole` and `dropped` are as they were then."""
         self._uncommitted.remove(taken[0].at)
         if self._returned in taken:
             self._returned = None
         restored = self._held_at is None and self._returned is None
         if hole is not None and hole is self._hole and hole.count == dropped and restored:
-            hole.end(given_at)  # nothing has been dropped since, and all that was held back is committed
+            # Nothing has been dropped since, and all that was held back is committed.
+            hole.end(given_at or hole.until)
         self._in_hand -= 1
         self._note_idle()
         if self._puts:

@@ -27,7 +27,7 @@ class Reach:
         self._in_hand = True
         self._ended = False
         self._reached: float | None = None
-        self._told = 0.0
+        self._told: float | None = None  # of which `_at` is the instant
         self._at: datetime | None = None
 
     def take(self) -> None:

@@ -93,7 +93,7 @@ class Accounts:
         for row in rows:
             own = row.topic in self._own
             for share in row.shares:
-                usage = self._usage[share.connector]  # made with its marks
+                usage = self._usage[share.connector]  # `complete` has made it
                 usage.add(own, share.bytes, 1, share.count)
                 usage.accepted += share.count
         self.last_row = last_row

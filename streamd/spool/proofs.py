@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from streamd.connector import Clock
 
-_LEAST_SECONDS, _MOST_SECONDS = 0.1, 0.5  # between two questions
+_LEAST_SECONDS, _MOST_SECONDS = 0.1, 0.4  # between two questions
 _SECONDS_EACH = 0.002  # each takes 10 us: all of them, half a hundredth of a core
 
 Alive = dict[tuple[str, str], datetime]

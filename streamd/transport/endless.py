@@ -71,6 +71,8 @@ class ChunkedBody:
                     raise ProtocolViolation("a chunk without a size")
                 self._unread = data[at:]
                 return b"".join(content)
+            if end - at > _LONGEST_SIZE_LINE:
+                raise ProtocolViolation("a size that does not end")
             size = _size(data[at:end])
             self.ended = size == 0
             self._left = size + 2

@@ -17,11 +17,13 @@ from trio.lowlevel import Abort, RaiseCancelT, RunVar, Task
 
 # Each reading costs 100 to 300 CPU us, with what follows from it, whatever it brings: where they would follow
 # each other closely, one is made out of several. Of many sockets each has little, and there the looks of the
-# commits (spool/beat.py) are often enough.
+# commits (spool/beat.py) are often enough; but not for one that may be held up for want of room, which nobody
+# would know of where it lasts less than STILL_SECONDS (stream.py) each time.
 PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.01, 0.15
 _MANY = 16  # sockets in one round
 MOST_BYTES = 262_144
-_ROUND_BYTES = 4 * 1024**2  # in memory at once, before anything of it is worked off
+ROOM_BYTES = 16_384  # of a reading: there may have been no room for more, where segments are small
+_ROUND_BYTES = 4 * 1024**2  # and twice that in memory at once, before anything of it is worked off
 
 
 class Reading(NamedTuple):
@@ -39,14 +41,14 @@ class Rounds:
         self._epoll = select.epoll()
         self._room = memoryview(bytearray(MOST_BYTES))
         self._waiting: dict[int, tuple[Task, int]] = {}
-        self._pause = trio.CancelScope()
+        self._pause = trio.CancelScope()  # the one that is next, or under way
         self._bytes = 0
 
     def add(self, number: int) -> None:
         """Look at this file number too, until it is closed."""
         self._epoll.register(number, select.EPOLLIN)
 
-    async def receive(self, number: int, most: int) -> Reading | None:
+    async def receive(self, number: int, most: int) -> Reading:
         """Return what the next round reads, as `read` does; one task for each file number.
 
         Raises ClosedResourceError after `leave`.
@@ -59,7 +61,7 @@ class Rounds:
             return Abort.SUCCEEDED
 
         self._waiting[number] = trio.lowlevel.current_task(), most
-        reading: Reading | None = await trio.lowlevel.wait_task_rescheduled(abort)
+        reading: Reading = await trio.lowlevel.wait_task_rescheduled(abort)
         return reading
 
     def read(self, number: int, most: int) -> Reading | None:
@@ -97,19 +99,35 @@ class Rounds:
     def look(self) -> int:
         """Read what is there now for whoever waits for it; return how many sockets had anything."""
         found = self._epoll.poll(0)
-        woken, full = 0, self._bytes + _ROUND_BYTES
+        woken = largest = 0
+        full = self._bytes + _ROUND_BYTES
         for number, _ in found:
-            waiting = self._waiting.pop(number, None) if self._bytes < full else None
-            if waiting is not None:
-                task, most = waiting
-                trio.lowlevel.reschedule(task, outcome.capture(self.read, number, most))
-                woken += 1
+            if self._bytes < full and number in self._waiting:
+                before = self._bytes
+                woken += self._wake(number)
+                largest = max(largest, self._bytes - before)
         if self._bytes >= full:
-            self._pause.cancel()  # the others follow once these were worked off
+            self._pause.cancel()  # the others follow at once
         elif found:
-            pause = PAUSE_SECONDS if woken < _MANY else LONG_PAUSE_SECONDS
-            self._pause.deadline = trio.current_time() + pause
+            seconds = LONG_PAUSE_SECONDS if woken >= _MANY and largest < ROOM_BYTES else PAUSE_SECONDS
+            self._pause.deadline = trio.current_time() + seconds
         return len(found)
+
+    def _wake(self, number: int) -> bool:
+        """Read for the task that waits for this file number; tell whether there was anything after all."""
+        task, most = self._waiting[number]
+        told: outcome.Outcome[Reading]
+        try:
+            reading = self.read(number, most)
+        except OSError as error:
+            told = outcome.Error(error)
+        else:
+            if reading is None:
+                return False
+            told = outcome.Value(reading)
+        del self._waiting[number]
+        trio.lowlevel.reschedule(task, told)
+        return True
 
 
 _OF_THIS_RUN: RunVar[Rounds] = RunVar("rounds")

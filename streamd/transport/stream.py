@@ -13,14 +13,13 @@ import trio
 from streamd.errors import Rejected, Transient
 from streamd.transport.faults import certificate_refusal, fault_words
 from streamd.transport.proxy import ask_tunnel, parse_proxy, place
-from streamd.transport.rounds import MOST_BYTES, Reading, rounds
+from streamd.transport.rounds import MOST_BYTES, ROOM_BYTES, Reading, rounds
 
 SEND_SECONDS = 10.0
 _MUCH_BYTES = 65_536  # what brings so much may be all that the peer was allowed to send: more comes at once
-# A reader that stood still so long, and then finds so much, may have had no room for more (some 40 kB where
-# segments are small): the peer's kernel keeps what it was given, and sends it once this end reads again.
+# A reader that stood still so long, and then finds ROOM_BYTES, may have had no room for more: the peer's
+# kernel keeps what it was given, and sends it once this end reads again.
 STILL_SECONDS = 0.25
-_ROOM_BYTES = 16_384
 CATCH_UP_SECONDS = 2.0
 
 # A peer that vanished is noticed in about 30 s: unanswered probes on a silent link, unacknowledged
@@ -62,17 +61,15 @@ class Watched(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         # Only a new call proves that the layer above has worked off what the last one returned.
         self.drained_at = self._empty_at
-        most = max_bytes or MOST_BYTES
+        most = min(max_bytes or MOST_BYTES, MOST_BYTES)
         if self._more:
             await trio.lowlevel.checkpoint()
-        reading = None
+        if self._number < 0:
+            raise trio.ClosedResourceError("this stream was closed")
         try:
-            while reading is None:
-                if self._number < 0:
-                    raise trio.ClosedResourceError("this stream was closed")
-                reading = (
-                    self._read_on(most) if self._more else await self._rounds.receive(self._number, most)
-                )
+            reading = self._read_on(most) if self._more else None
+            if reading is None:
+                reading = await self._rounds.receive(self._number, most)
         except OSError as error:
             self.fault = fault_words(error)
             raise trio.BrokenResourceError("the connection is lost") from error
@@ -85,13 +82,12 @@ class Watched(trio.abc.Stream):
         if reading is None:
             self._note_empty(before)
             self.drained_at = before
-            self._more = False
         return reading
 
     def _note(self, reading: Reading, most: int) -> None:
         """Note what a reading proves."""
         size = len(reading.data)
-        if size >= _ROOM_BYTES and reading.at - self._empty_at > STILL_SECONDS:
+        if size >= ROOM_BYTES and reading.at - self._empty_at > STILL_SECONDS:
             self._went_on_at = reading.at
         if size < most:
             self._note_empty(reading.at)

@@ -47,7 +47,16 @@ def test_sizes_may_have_leading_zeros_extensions_and_capitals() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"x\r\n", b"-1\r\n", b"\r\n", b"3\r\nabcd\r\n", b"f" * 20 + b"\r\n", b"1" * 5000]
+    "data",
+    [
+        b"x\r\n",
+        b"-1\r\n",
+        b"\r\n",
+        b"3\r\nabcd\r\n",
+        b"f" * 20 + b"\r\n",
+        b"1" * 5000,
+        b"1;" + b"x" * 5000 + b"\r\na\r\n",
+    ],
 )
 def test_what_is_no_chunk_is_a_violation(data: bytes) -> None:
     with pytest.raises(ProtocolViolation):
