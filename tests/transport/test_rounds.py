@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic, sleep
+from time import monotonic
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from streamd.live.reach import ON_ITS_WAY_SECONDS
 from streamd.transport import rounds
 from streamd.transport.stream import Watched
 
@@ -86,39 +84,24 @@ async def test_more_than_what_is_read_at_once_is_not_claimed() -> None:
         assert watched.drained_at < arrived, "the kernel had as much again"
 
 
-async def test_nothing_is_claimed_that_a_small_room_keeps_back_while_many_have_little() -> None:
-    size, seconds, rate = 600, 2.0, 1500
-
-    def serve(busy: socket.socket, quiet: list[socket.socket]) -> None:
-        began = monotonic()
-        busy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for number in range(int(seconds * rate)):
-            busy.sendall(struct.pack("d", monotonic()) + bytes(size - 8))
-            for each in quiet if number % 10 == 0 else ():
-                each.send(b".")
-            sleep(max(0.0, began + number / rate - monotonic()))
-        busy.shutdown(socket.SHUT_WR)
-
+@pytest.mark.parametrize(("largest", "soon"), [(600, False), (rounds.ROOM_BYTES, True)])
+async def test_of_many_that_have_little_one_that_may_have_no_room_is_read_again_soon(
+    largest: int, soon: bool
+) -> None:
     async def drain(stream: Watched) -> None:
         while await stream.receive_some():
             pass
 
-    async with AsyncExitStack() as stack:
-        watched, busy = await stack.enter_async_context(pair(room=30_000))
-        others = [await stack.enter_async_context(pair()) for _ in range(16)]
-        sender = threading.Thread(target=serve, args=(busy, [peer for _, peer in others]))
-        async with trio.open_nursery() as nursery:
-            for stream, _ in others:
-                nursery.start_soon(drain, stream)
-            sender.start()
-            claimed, rest = 0.0, b""
-            while data := await watched.receive_some():
-                rest += data
-                whole = len(rest) - len(rest) % size
-                for at in range(0, whole, size):
-                    (sent_at,) = struct.unpack_from("d", rest, at)
-                    assert sent_at > claimed - ON_ITS_WAY_SECONDS
-                rest = rest[whole:]
-                claimed = min(watched.last_bytes_at, watched.drained_at, watched.caught_up_at)
-            nursery.cancel_scope.cancel()
-        sender.join()
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        peers = []
+        for _ in range(17):
+            watched, peer = await stack.enter_async_context(pair())
+            nursery.start_soon(drain, watched)
+            peers.append(peer)
+        await wait_all_tasks_blocked()
+        for peer in peers[1:]:
+            peer.sendall(b".")
+        peers[0].sendall(bytes(largest))
+        assert rounds.rounds().look() == 17
+        assert (rounds.rounds()._pause.deadline - trio.current_time() <= rounds.PAUSE_SECONDS) == soon
+        nursery.cancel_scope.cancel()
