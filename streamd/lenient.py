@@ -1,17 +1,17 @@
 """Read a vendor's JSON objects into snake_case Structs, and lose nothing of what is not known of them.
 
 An `Entity` is declared once, with the names and types that are published. Its twin, made here, is the same
-but for the vendor's spelling: a usual message takes one typed decode, in C, and then what was decoded becomes
-the entity where it stands. What the decode refuses (a field nobody knows, a value of another type) is read
+but for the vendor's spelling: a usual message takes one typed decode, in C, and each object in it becomes the
+entity where it stands. What the decode refuses (a field nobody knows, a value of another type) is read
 field by field instead: `extra` keeps it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -51,8 +51,6 @@ def camel(name: str) -> str:
 
 Fit = Callable[[Any], Any]
 """Give a value as its field takes it; raises Unfit."""
-Adopt = Callable[[Any], None]
-"""Make a twin the entity itself."""
 
 
 class Unfit(Exception):
@@ -75,20 +73,28 @@ class Reader:
     def __init__(self, unusual: Iterable[str] = ()) -> None:
         self._unusual = {snake(name): name for name in unusual}
         self._twins: dict[type, Any] = {}
-        self._adopters: dict[type[Entity], Adopt] = {}
         self._places: dict[type, Mapping[str, _Place]] = {}
 
     def twin(self, entity: type[Entity], tag_field: str | None = None, tag: str | None = None) -> Any:
-        """Make the Struct that reads `entity` as the vendor spells it, and nothing else; then `adopter`.
+        """Make the Struct that reads `entity` as the vendor spells it, and nothing else.
 
-        With `tag_field` it is told by that field, and leaves it at its default.
+        What is decoded as it is `entity` itself. With `tag_field` it is told by that field, which has `tag`.
+
+        A twin adds nothing to what it inherits, so that Python lets it change its class. To copy it costs
+        three times as much.
         """
-        spelling = {name: vendor for vendor, (name, _) in self._sent(entity).items() if vendor != tag_field}
+        sent = self._sent(entity)
+        told, _ = sent.get(tag_field or "", (None, None))
+        spelling = {name: vendor for vendor, (name, _) in sent.items() if name != told}
         return msgspec.defstruct(
             entity.__name__,
             # `own` too, or they would keep their names.
-            [(each.name, self._mirrored(each.type), _default(each)) for each in fields(entity)],
+            [
+                (each.name, self._mirrored(each.type), tag if each.name == told else _default(each))
+                for each in fields(entity)
+            ],
             bases=(entity,),
+            namespace={"__post_init__": _becoming(entity)},
             kw_only=True,
             gc=False,
             rename=lambda name: spelling.get(name, f" {name}"),  # out of the vendor's reach
@@ -96,27 +102,6 @@ class Reader:
             tag_field=tag_field,
             tag=tag,
         )
-
-    def adopter(self, entity: type[Entity]) -> Adopt:
-        """Give what makes a twin of `entity`, and all in it, the entity itself.
-
-        A twin adds nothing to what it inherits, so that Python lets it change its class. To copy it costs
-        three times as much.
-        """
-        if entity not in self._adopters:
-            ones: list[tuple[str, Adopt]] = []
-            lists: list[tuple[str, Adopt]] = []
-            for each in fields(entity):
-                members = _members(each.type)
-                for member in members:
-                    if _is_entity(member):
-                        adopt = self.adopter(member)
-                        is_sure = {*members} <= {member, NoneType}
-                        ones.append((each.name, adopt if is_sure else _if_twin(adopt)))
-                    elif get_origin(member) is list and _is_entity(get_args(member)[0]):
-                        lists.append((each.name, self.adopter(get_args(member)[0])))
-            self._adopters[entity] = _adopter(entity, ones, lists)
-        return self._adopters[entity]
 
     def read(self, entity: type[E], value: Mapping[str, Any]) -> E:
         """Read a decoded object, whatever is in it."""
@@ -181,39 +166,16 @@ class Reader:
         return fit
 
 
-def _adopter(
-    entity: type[Entity], ones: Sequence[tuple[str, Adopt]], lists: Sequence[tuple[str, Adopt]]
-) -> Adopt:
-    if not ones and not lists:
+def _becoming(entity: type[Entity]) -> Callable[[Any], None]:
+    """Give what makes a twin of `entity` the entity itself, as soon as it is decoded."""
+    finish = getattr(entity, "__post_init__", None)
 
-        def adopt_leaf(twin: Any) -> None:
-            twin.__class__ = entity
-
-        return adopt_leaf
-
-    def adopt(twin: Any) -> None:
+    def become(twin: Any) -> None:
         twin.__class__ = entity
-        for name, adopt_one in ones:
-            value = getattr(twin, name)
-            if value is not None:
-                adopt_one(value)
-        for name, adopt_each in lists:
-            value = getattr(twin, name)
-            if type(value) is list:
-                for each in value:
-                    adopt_each(each)
+        if finish is not None:
+            finish(twin)
 
-    return adopt
-
-
-def _if_twin(adopt: Adopt) -> Adopt:
-    """Let pass what a field may hold instead; not asked of every field, for it costs half of the adoption."""
-
-    def adopt_twin(value: Any) -> None:
-        if isinstance(value, Entity):
-            adopt(value)
-
-    return adopt_twin
+    return become
 
 
 def _default(place: FieldInfo) -> Any:

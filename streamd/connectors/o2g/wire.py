@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias, Union, cast
+from typing import Any, Union, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from streamd.connectors.o2g.catalogue import CHANNEL_INFORMATION, KINDS, MESSAGE
 from streamd.connectors.o2g.entities import UNUSUAL
 from streamd.connectors.o2g.telephony import CallCreated, CallModified, CallRemoved, UserSnapshot
 from streamd.errors import BadRecord
-from streamd.lenient import UNREADABLE, Adopt, Entity, Reader
+from streamd.lenient import UNREADABLE, Entity, Reader
 from streamd.transport.lines import TooLong
 
 # Whose call it is, and which, no other field can say.
@@ -33,14 +33,9 @@ def _refuse(constant: str) -> Any:
     raise ValueError(constant)  # NaN and Infinity are no JSON
 
 
-Twins: TypeAlias = Mapping[type, tuple[str, Adopt]]
-
 _reader = Reader(UNUSUAL)
-_twins: Twins = {
-    _reader.twin(entity, "eventName", name): (name, _reader.adopter(entity))
-    for name, entity in _ENTITIES.items()
-}
-_decode_usual = msgspec.json.Decoder(cast("type[Any]", Union[tuple(_twins)])).decode  # noqa: UP007
+_twins = tuple(_reader.twin(entity, "eventName", name) for name, entity in _ENTITIES.items())
+_decode_usual = msgspec.json.Decoder(cast("type[Entity]", Union[_twins])).decode  # noqa: UP007
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _scan = json.JSONDecoder(parse_constant=_refuse).raw_decode
@@ -54,9 +49,6 @@ def decode(line: bytes | TooLong, origin: str) -> list[Entity | BadRecord]:
         event = _decode_usual(line)
     except UNREADABLE:
         return _read(line, origin)
-    name, adopt = _twins[type(event)]
-    adopt(event)
-    event.event_name = name
     return [_checked(event, line, origin)]
 
 
