@@ -27,7 +27,6 @@ from streamd.connectors.o2g.telephony import (
     UserSnapshot,
     call_state,
 )
-from streamd.keyed_set import KeyedSet
 from streamd.model import Event, Phase, State
 
 Items = list[Event | State]
@@ -37,37 +36,45 @@ T = TypeVar("T", Leg, Participant)
 PREFIX = "call/"
 _device: Callable[[Leg], str | None] = attrgetter("device_id")
 _participant: Callable[[Participant], str | None] = attrgetter("participant_id")
+_names: Callable[[CallCreated | CallModified | CallRemoved], tuple[str, str]] = attrgetter(
+    "login_name", "call_ref"
+)
 _decode_name = msgspec.json.Decoder(tuple[str, str]).decode
 
 
 class Row(Struct):
     """One call of one user. `data` is None after a restart, until something is heard of it.
 
-    `whole`: `data` stands on a snapshot of this session, or on the call's beginning. `since`: while it does
-    not, the changes that came since the channel was opened.
+    `stale`: known before the channel was opened, and not heard of since. `whole`: `data` stands on a snapshot
+    of this session, or on the call's beginning. `since`: while it does not, the changes that came since the
+    channel was opened.
     """
 
     data: CallStateData | None = None
+    stale: bool = False
     whole: bool = False
     since: list[CallModified] = field(default_factory=list)
 
 
-class UserCalls:
-    """The calls of one user; `awaited` from the opening of a channel until his snapshot comes."""
+class UserCalls(Struct):
+    """The calls of one user; `awaited` from the opening of a channel until his snapshot comes.
 
-    def __init__(self, refs: Iterable[str] = ()) -> None:
-        self.rows: dict[str, Row] = {ref: Row() for ref in refs}
-        self.known = KeyedSet(self.rows)
-        self.awaited = False
-        self.removed: set[str] = set()
+    `removed`: those that ended meanwhile.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    awaited: bool = False
+    removed: set[str] = field(default_factory=set)
 
     def begin(self, *, awaited: bool) -> None:
-        self.known.begin()
         self.awaited = awaited
         self.removed.clear()
         for row in self.rows.values():
-            row.whole = False
-            row.since = []
+            row.stale, row.whole, row.since = True, False, []
+
+    def stale(self) -> list[str]:
+        """Give the calls that were known before the channel was opened and not heard of since."""
+        return sorted(ref for ref, row in self.rows.items() if row.stale)
 
 
 class Calls:
@@ -78,12 +85,11 @@ class Calls:
 
     def __init__(self, known: Mapping[str, bytes]) -> None:
         """Take over the calls known before a restart, as `states(PREFIX)` gives them."""
-        refs: dict[str, list[str]] = {}
+        self._users: dict[str, UserCalls] = {}
+        self._awaited: frozenset[str] = frozenset()
         for value in known.values():
             login, ref = _decode_name(value)
-            refs.setdefault(login, []).append(ref)
-        self._users = {login: UserCalls(found) for login, found in refs.items()}
-        self._awaited: frozenset[str] = frozenset()
+            self._user(login).rows[ref] = Row()
 
     def begin(self, awaited: frozenset[str]) -> None:
         """Open a channel: the calls of these users wait for their snapshots."""
@@ -97,25 +103,28 @@ class Calls:
         user = self._user(login)
         data.call_state = call_state(data.call_data)
         state = _told(login, ref, data)
-        self._see(login, user, ref, changes)
-        user.rows[ref] = Row(state, whole=True)
+        row = self._heard(login, user, ref, changes)
+        row.data, row.whole, row.since = state, True, []
         items.append(call_state_of(login, ref, state, received))
 
     def modified(self, data: CallModified, received: datetime, items: Items, changes: Changes) -> None:
         """Merge a change; with `previous_call_ref` the call moves, and the old one is removed."""
         login, ref = _names(data)
         user = self._user(login)
-        moved = self._move(login, user, data, received, items, changes)
-        self._see(login, user, ref, changes)
-        row = moved or user.rows.get(ref) or Row()
-        user.rows[ref] = row
+        row = self._heard(login, user, ref, changes)
+        before = data.previous_call_ref
+        if before and before != ref:
+            # No OnCallRemoved will ever come for that.
+            row = user.rows[ref] = user.rows.get(before) or row
+            self._retire(login, user, before, "replaced", received, items, changes, ref)
+            row.stale = False
         if not row.whole:
             row.since.append(data)
-        row.data = merged(row.data, data)
-        data.call_state = row.data.call_state
+        state = row.data = merged(row.data, data)
+        data.call_state = state.call_state
         # A change on top of what was before the gap, or of nothing, would be a state that never was.
         if row.whole or not user.awaited:
-            items.append(call_state_of(login, ref, row.data, received))
+            items.append(call_state_of(login, ref, state, received))
 
     def removed(self, data: CallRemoved, received: datetime, items: Items, changes: Changes) -> None:
         """Take the end of a call."""
@@ -134,7 +143,7 @@ class Calls:
         for call in calls:
             if call.call_ref and call.call_ref not in user.removed:
                 self._replace(login, user, call.call_ref, call, received, items, changes)
-        for ref in sorted(user.known.end()):
+        for ref in user.stale():
             self._retire(login, user, ref, "absent_from_snapshot", received, items, changes)
         user.awaited = False
         user.removed.clear()
@@ -147,9 +156,8 @@ class Calls:
     def forget(self, logins: Iterable[str], received: datetime, items: Items, changes: Changes) -> None:
         """Remove all calls of users who are gone."""
         for login in logins:
-            user = self._users.pop(login, None)
-            for ref in sorted(user.known) if user is not None else ():
-                assert user is not None
+            user = self._users.pop(login, None) or UserCalls()
+            for ref in sorted(user.rows):
                 self._retire(login, user, ref, "user_gone", received, items, changes)
 
     def forget_unheard(
@@ -157,7 +165,7 @@ class Calls:
     ) -> None:
         """Remove the calls, known before and not told since, of users who are not `monitored` any more."""
         for login, user in self._users.items():
-            for ref in sorted(user.known.end()) if login not in monitored else ():
+            for ref in user.stale() if login not in monitored else ():
                 self._retire(login, user, ref, "user_gone", received, items, changes)
 
     def __len__(self) -> int:
@@ -166,30 +174,17 @@ class Calls:
     def _user(self, login: str) -> UserCalls:
         user = self._users.get(login)
         if user is None:
-            user = self._users[login] = UserCalls()
-            user.awaited = login in self._awaited
+            user = self._users[login] = UserCalls(awaited=login in self._awaited)
         return user
 
-    def _see(self, login: str, user: UserCalls, ref: str, changes: Changes) -> None:
-        user.removed.discard(ref)
-        if user.known.seen(ref):
+    def _heard(self, login: str, user: UserCalls, ref: str, changes: Changes) -> Row:
+        """Give what is known of a call that there is."""
+        row = user.rows.get(ref)
+        if row is None:
+            row = user.rows[ref] = Row()
+            user.removed.discard(ref)
             changes[_name(login, ref)] = msgspec.json.encode((login, ref))
-
-    def _move(
-        self,
-        login: str,
-        user: UserCalls,
-        data: CallModified,
-        received: datetime,
-        items: Items,
-        changes: Changes,
-    ) -> Row | None:
-        """Take a call away from its former reference: no OnCallRemoved will ever come for that."""
-        before = data.previous_call_ref
-        if not before or before == data.call_ref:
-            return None
-        row = user.rows.get(before)
-        self._retire(login, user, before, "replaced", received, items, changes, data.call_ref)
+        row.stale = False
         return row
 
     def _replace(
@@ -202,8 +197,7 @@ class Calls:
         items: Items,
         changes: Changes,
     ) -> None:
-        self._see(login, user, ref, changes)
-        row = user.rows.setdefault(ref, Row())
+        row = self._heard(login, user, ref, changes)
         if row.whole:
             return
         state = _told(login, ref, call)
@@ -230,11 +224,10 @@ class Calls:
     def _drop(
         self, login: str, user: UserCalls, ref: str, received: datetime, items: Items, changes: Changes
     ) -> None:
-        user.rows.pop(ref, None)
+        if user.rows.pop(ref, None) is not None:
+            changes[_name(login, ref)] = None
         if user.awaited:
             user.removed.add(ref)
-        if user.known.gone(ref):
-            changes[_name(login, ref)] = None
         # An unknown call gets its null too: a spool that was lost knew it, perhaps.
         items.append(call_state_of(login, ref, None, received))
 
@@ -253,11 +246,9 @@ def _told(login: str, ref: str, call: CallCreated | Call) -> CallStateData:
 
 def merged(state: CallStateData | None, change: CallModified) -> CallStateData:
     """Give the call as it is after `change`; nothing of `state` is altered."""
-    call_data = change.call_data
-    if call_data is None and state is not None:
-        call_data = state.call_data
-    legs = state.legs if state is not None else None
-    participants = state.participants if state is not None else None
+    state = state or CallStateData()
+    call_data = change.call_data or state.call_data
+    legs, participants = state.legs, state.participants
     if change.modified_legs or change.added_legs or change.removed_legs:
         gone = [leg.device_id for leg in change.removed_legs or ()]
         legs = _merged(legs, change.modified_legs, change.added_legs, gone, _device)
@@ -288,12 +279,6 @@ def _merged(
     for each in gone:
         found.pop(each, None)
     return list(found.values())
-
-
-def _names(data: CallCreated | CallModified | CallRemoved) -> tuple[str, str]:
-    assert data.login_name
-    assert data.call_ref
-    return data.login_name, data.call_ref
 
 
 def _name(login: str, ref: str) -> str:

@@ -158,6 +158,16 @@ def test_a_new_reference_closes_the_old_one_and_keeps_what_is_known() -> None:
     assert board.topic[f"{LOGIN}|2"]["participants"] == [{"participant_id": "p"}]
 
 
+def test_a_new_reference_is_news_of_the_call_like_any_other() -> None:
+    board = Board()
+    board.take("OnCallCreated", "1", **data("ACTIVE"))
+    board.begin(LOGIN)
+    board.take("OnCallModified", "2", previousCallRef="1", **data("HELD"))
+    board.snapshot()
+    assert board.removals == [("1", "replaced")]
+    assert board.states() == {f"{LOGIN}|2": "held"}
+
+
 def test_calls_that_vanished_while_we_were_away_are_removed_and_those_there_replaced() -> None:
     board = Board()
     for ref in "12":
@@ -201,6 +211,17 @@ def test_a_snapshot_taken_before_a_removal_brings_nothing_back() -> None:
     assert board.topic == {}
     board.take("OnCallCreated", "1", **data("DIALING"))
     assert board.states() == {f"{LOGIN}|1": "dialing"}, "references may come again"
+
+
+def test_a_reference_that_came_again_is_in_the_snapshot() -> None:
+    board = Board()
+    board.begin(LOGIN)
+    board.take("OnCallModified", "1", **data("ACTIVE"))
+    board.take("OnCallRemoved", "1")
+    board.take("OnCallModified", "1", addedLegs=[leg("a", "ACTIVE")])
+    assert board.topic == {}, "a change on top of nothing is no state"
+    board.snapshot(call("1", "HELD"))
+    assert board.states() == {f"{LOGIN}|1": "held"}
 
 
 def test_a_snapshot_taken_before_changes_takes_them_again() -> None:
