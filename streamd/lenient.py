@@ -27,10 +27,12 @@ class Entity(Struct, omit_defaults=True, kw_only=True, gc=False):
 
     A field at its default is left out, unless that comes from a factory. `extra` has, in the vendor's
     spelling, what is not known or not of the known type. `own` names the fields that the vendor does not
-    send. What was JSON has no cycles, so the garbage collector is spared it: that is half of the cost.
+    send, `required` the texts without which a message is no usual one. What was JSON has no cycles, so the
+    garbage collector is spared it: that is half of the cost.
     """
 
     own: ClassVar[frozenset[str]] = frozenset({"extra"})
+    required: ClassVar[frozenset[str]] = frozenset()
 
     extra: dict[str, Any] | None = None
 
@@ -90,7 +92,9 @@ class Reader:
             entity.__name__,
             # `own` too, or they would keep their names.
             [
-                (each.name, self._mirrored(each.type), tag if each.name == told else _default(each))
+                (each.name, _TEXT)
+                if each.name in entity.required
+                else (each.name, self._mirrored(each.type), tag if each.name == told else _default(each))
                 for each in fields(entity)
             ],
             bases=(entity,),
@@ -184,6 +188,7 @@ def _default(place: FieldInfo) -> Any:
     return msgspec.field(default_factory=place.default_factory)
 
 
+_TEXT = Annotated[str, msgspec.Meta(min_length=1)]
 _PLAIN = frozenset((str, int, float, bool, dict, datetime))
 
 

@@ -17,7 +17,7 @@ from streamd.connectors.o2g.contact_center import AgentStateChanged, RoutingStat
 from streamd.connectors.o2g.normalise import Normaliser
 from streamd.connectors.o2g.resync import Resync
 from streamd.connectors.o2g.telephony import CallCreated, CallModified, CallRemoved, UserSnapshot
-from streamd.connectors.o2g.wire import decode, decode_message, objects
+from streamd.connectors.o2g.wire import decode_message, objects, unusual, usual
 from streamd.errors import BadRecord
 from streamd.lenient import Entity
 from streamd.model import Event, Phase
@@ -78,8 +78,12 @@ class Flow:
         """Read lines that were received together."""
         batch = Batch()
         for line in lines:
-            for event in self._decoded(line):
+            event = None if self._all_are_private else usual(line)
+            if event is not None:
                 self._take(event, received, batch)
+            else:
+                for each in self._unusual(line):
+                    self._take(each, received, batch)
         return batch
 
     def read_state(self, message: Mapping[str, Any], received: datetime) -> Batch:
@@ -103,16 +107,16 @@ class Flow:
             self.agents.retire(received, batch.items, batch.changes)
         return batch
 
-    def _decoded(self, line: bytes | TooLong) -> list[Entity | BadRecord]:
+    def _unusual(self, line: bytes | TooLong) -> list[Entity | BadRecord]:
         if isinstance(line, TooLong):
-            return decode(line, self._origin)
+            return unusual(line, self._origin)
         if not self._all_are_private:
-            events = decode(line, self._origin)
+            events = unusual(line, self._origin)
             if RoutingService not in map(type, events):
                 return events
         messages = objects(line)
         if messages is None:
-            return decode(line, self._origin)
+            return unusual(line, self._origin)
         return [decode_message(self._privacy.apply(each), self._origin) for each in messages]
 
     def published(self, login: str) -> str:
@@ -122,30 +126,25 @@ class Flow:
         return str(self._privacy.apply({"loginName": login})["loginName"])
 
     def _take(self, event: Entity | BadRecord, received: datetime, batch: Batch) -> None:
-        if isinstance(event, BadRecord):
-            batch.items.append(self._dead_letter(event))
-            return
-        take = _TAKES.get(type(event))
-        if take is not None:
-            take(self, event, received, batch)
-        else:
-            self._publish(event, received, batch, "live")
-            batch.users = batch.users or event.event_name in _USERS  # type: ignore[attr-defined]
+        _TAKES.get(type(event), Flow._take_other)(self, event, received, batch)
 
     def _publish(self, event: Entity, received: datetime, batch: Batch, phase: Phase) -> None:
         batch.items.append(self._normaliser.event(event, received, phase))
 
     def _take_created(self, event: CallCreated, received: datetime, batch: Batch) -> None:
-        self._publish(event, received, batch, "live")
-        self.calls.created(event, received, batch.items, batch.changes)
+        items = batch.items
+        items.append(self._normaliser.event(event, received, "live"))
+        self.calls.created(event, received, items, batch.changes)
 
     def _take_modified(self, event: CallModified, received: datetime, batch: Batch) -> None:
-        self._publish(event, received, batch, "live")
-        self.calls.modified(event, received, batch.items, batch.changes)
+        items = batch.items
+        items.append(self._normaliser.event(event, received, "live"))
+        self.calls.modified(event, received, items, batch.changes)
 
     def _take_removed(self, event: CallRemoved, received: datetime, batch: Batch) -> None:
-        self._publish(event, received, batch, "live")
-        self.calls.removed(event, received, batch.items, batch.changes)
+        items = batch.items
+        items.append(self._normaliser.event(event, received, "live"))
+        self.calls.removed(event, received, items, batch.changes)
 
     def _take_snapshot(self, event: UserSnapshot, received: datetime, batch: Batch) -> None:
         self._publish(event, received, batch, "snapshot")
@@ -174,6 +173,13 @@ class Flow:
         self._publish(event, received, batch, "live")
         batch.maintenance.append(event)
 
+    def _take_other(self, event: Any, received: datetime, batch: Batch) -> None:
+        self._publish(event, received, batch, "live")
+        batch.users = batch.users or event.event_name in _USERS
+
+    def _take_bad(self, record: BadRecord, received: datetime, batch: Batch) -> None:
+        batch.items.append(self._dead_letter(record))
+
     def _take_unknown(self, event: Unknown, received: datetime, batch: Batch) -> None:
         self._publish(event, received, batch, "live")
         batch.count("unknown_events")
@@ -190,4 +196,5 @@ _TAKES: Mapping[type, Callable[[Flow, Any, datetime, Batch], None]] = {
     ChannelInformation: Flow._take_information,
     Maintenance: Flow._take_maintenance,
     Unknown: Flow._take_unknown,
+    BadRecord: Flow._take_bad,
 }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streamd.connectors.o2g.administration import Unknown
-from streamd.connectors.o2g.catalogue import KINDS, PACKAGES, UNKNOWN, Kind
+from streamd.connectors.o2g.catalogue import KINDS, PACKAGES, UNKNOWN
 from streamd.connectors.o2g.contact_center import AgentStateData, ComRecord, ComRecordChanged
 from streamd.connectors.o2g.telephony import CallRemoved, CallStateData, Reason
 from streamd.lenient import Entity
@@ -47,9 +47,11 @@ Get = Callable[[Any], str | None]
 class _Way(NamedTuple):
     """How the event of one name is made: compiled, for there are many of them."""
 
-    kind: Kind
+    package: str
+    event_type: str
     owner: Get
     subject: Get
+    time: Callable[[Any], datetime | None] | None
 
 
 def streams(packages: Iterable[str]) -> Sequence[Stream]:
@@ -72,11 +74,10 @@ class Normaliser:
         if way is None:
             whose = _owner_of_unknown(data)
             return Event(UNKNOWN_STREAM, whose or "unknown", UNKNOWN, data, received, whose, phase=phase)
-        kind, owner, subject = way
-        stream = self._streams.get(kind.package, UNKNOWN_STREAM)
-        time = _record_time(data) if kind.entity is ComRecordChanged else None
-        key = owner(data) or kind.package
-        return Event(stream, key, kind.event_type, data, received, subject(data), time, phase)
+        package, event_type, owner, subject, time_of = way
+        stream = self._streams.get(package, UNKNOWN_STREAM)
+        time = time_of(data) if time_of is not None else None
+        return Event(stream, owner(data) or package, event_type, data, received, subject(data), time, phase)
 
 
 def removal(
@@ -112,7 +113,7 @@ def _getter(entity: type[Entity], names: Iterable[str]) -> Get:
     if not found:
         return lambda data: None
     first, others = attrgetter(found[0]), found[1:]
-    if not others:
+    if found[0] in entity.required or not others:
         return first
     return lambda data: first(data) or next((each for name in others if (each := getattr(data, name))), None)
 
@@ -121,13 +122,6 @@ def _user_of(data: Any) -> str | None:
     """Give the login of an event about a user, who may be told whole."""
     login: str | None = data.login_name or (data.user.login_name if data.user is not None else None)
     return login
-
-
-_owner_of_unknown = _getter(Unknown, _OWNERS)
-_WAYS: Mapping[str, _Way] = {
-    name: _Way(kind, _getter(kind.entity, _OWNERS), _getter(kind.entity, _SUBJECTS))
-    for name, kind in KINDS.items()
-}
 
 
 def _record_time(data: Any) -> datetime | None:
@@ -144,3 +138,16 @@ def _record_time(data: Any) -> datetime | None:
             if time.tzinfo is not None:
                 return time
     return None
+
+
+_owner_of_unknown = _getter(Unknown, _OWNERS)
+_WAYS: Mapping[str, _Way] = {
+    name: _Way(
+        kind.package,
+        kind.event_type,
+        _getter(kind.entity, _OWNERS),
+        _getter(kind.entity, _SUBJECTS),
+        _record_time if kind.entity is ComRecordChanged else None,
+    )
+    for name, kind in KINDS.items()
+}

@@ -22,6 +22,8 @@ CallState = Literal[
     "dialing", "ringing_out", "ringing", "active", "held", "releasing", "idle", "removed", "unknown"
 ]
 Reason = Literal["absent_from_snapshot", "replaced", "user_gone"]
+CALL = frozenset({"login_name", "call_ref"})
+"""Whose call it is, and which: no other field can say."""
 
 _CALL_STATES: dict[str | None, CallState] = {
     "OFF_HOOK": "dialing",
@@ -61,6 +63,7 @@ class CallCreated(Entity):
     """OnCallCreated: a call as the user `login_name` sees it. `initiator` is a participant_id."""
 
     own: ClassVar[frozenset[str]] = frozenset({"extra", "call_state"})
+    required: ClassVar[frozenset[str]] = CALL
 
     event_name: str | None = None
     login_name: str | None = None
@@ -81,6 +84,7 @@ class CallModified(Entity):
     """
 
     own: ClassVar[frozenset[str]] = frozenset({"extra", "call_state"})
+    required: ClassVar[frozenset[str]] = CALL
 
     event_name: str | None = None
     login_name: str | None = None
@@ -104,6 +108,7 @@ class CallRemoved(Entity):
     `event_name` is null. `new_destination`: where the call went, if it was forwarded or redirected."""
 
     own: ClassVar[frozenset[str]] = frozenset({"extra", "call_state", "synthetic", "reason"})
+    required: ClassVar[frozenset[str]] = CALL
 
     event_name: str | None = None
     login_name: str | None = None

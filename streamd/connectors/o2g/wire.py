@@ -12,16 +12,14 @@ from typing import Any, Union, cast
 
 import msgspec
 
-from streamd.connectors.o2g.administration import ChannelInformation, Unknown
+from streamd.connectors.o2g.administration import ChannelInformation, RoutingService, Unknown
 from streamd.connectors.o2g.catalogue import CHANNEL_INFORMATION, KINDS, MESSAGE
 from streamd.connectors.o2g.entities import UNUSUAL
-from streamd.connectors.o2g.telephony import CallCreated, CallModified, CallRemoved, UserSnapshot
+from streamd.connectors.o2g.telephony import UserSnapshot
 from streamd.errors import BadRecord
 from streamd.lenient import UNREADABLE, Entity, Reader
 from streamd.transport.lines import TooLong
 
-# Whose call it is, and which, no other field can say.
-_CALLS = frozenset((CallCreated, CallModified, CallRemoved))
 _ENTITIES: Mapping[str, type[Entity]] = {
     **{name: kind.entity for name, kind in KINDS.items()},
     CHANNEL_INFORMATION: ChannelInformation,
@@ -34,22 +32,36 @@ def _refuse(constant: str) -> Any:
 
 
 _reader = Reader(UNUSUAL)
-_twins = tuple(_reader.twin(entity, "eventName", name) for name, entity in _ENTITIES.items())
+_twins = tuple(
+    # What privacy rules are about by default never takes the way past them.
+    _reader.twin(entity, "eventName", name)
+    for name, entity in _ENTITIES.items()
+    if entity is not RoutingService
+)
 _decode_usual = msgspec.json.Decoder(cast("type[Entity]", Union[_twins])).decode  # noqa: UP007
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _scan = json.JSONDecoder(parse_constant=_refuse).raw_decode
 
 
-def decode(line: bytes | TooLong, origin: str) -> list[Entity | BadRecord]:
-    """Decode one line: usually one event; what cannot be read stands as a BadRecord."""
+def usual(line: bytes | TooLong) -> Entity | None:
+    """Read a line as nearly all are: one event, with nothing odd about it. None: it is for `unusual`."""
+    if isinstance(line, TooLong):
+        return None
+    try:
+        return _decode_usual(line)
+    except UNREADABLE:
+        return None
+
+
+def unusual(line: bytes | TooLong, origin: str) -> list[Entity | BadRecord]:
+    """Read a line whatever is on it; what cannot be read stands as a BadRecord."""
     if isinstance(line, TooLong):
         return [BadRecord(f"a line of {line.length} bytes", line.beginning, origin)]
-    try:
-        event = _decode_usual(line)
-    except UNREADABLE:
-        return _read(line, origin)
-    return [_checked(event, line, origin)]
+    found = objects(line)
+    if found is None:
+        return [BadRecord("neither a JSON object nor several", line, origin)]
+    return [_checked(_entity(each), line, origin) for each in found]
 
 
 def decode_message(message: Mapping[str, Any], origin: str) -> Entity | BadRecord:
@@ -80,13 +92,6 @@ def _several(line: bytes) -> list[Any]:
     return found
 
 
-def _read(line: bytes, origin: str) -> list[Entity | BadRecord]:
-    found = objects(line)
-    if found is None:
-        return [BadRecord("neither a JSON object nor several", line, origin)]
-    return [_checked(_entity(each), line, origin) for each in found]
-
-
 def _entity(message: Mapping[str, Any]) -> Entity:
     name = message.get("eventName")
     entity = _ENTITIES.get(name, Unknown) if isinstance(name, str) else Unknown
@@ -109,6 +114,6 @@ def _usual_shape(entity: type[Entity], message: Mapping[str, Any]) -> Mapping[st
 
 
 def _checked(event: Entity, line: bytes, origin: str) -> Entity | BadRecord:
-    if type(event) in _CALLS and not (event.login_name and event.call_ref):  # type: ignore[attr-defined]
-        return BadRecord("a call without loginName or callRef", line, origin)
-    return event
+    if all(getattr(event, name) for name in event.required):
+        return event
+    return BadRecord("a call without loginName or callRef", line, origin)

@@ -71,11 +71,27 @@ def test_digits_that_a_caller_dialled_are_masked_unless_the_configuration_says_o
     privacy: O2gPrivacy, digits: str | None
 ) -> None:
     collected = b'{"collCrid":1,"digits":"4711"}'
-    line = b'{"eventName":"OnDigitCollected","rsiPoint":"5","dataCollected":%b,"new":1}' % collected
-    [item] = make_flow(privacy).read([line], NOW).items
+    line = b'{"eventName":"OnDigitCollected","rsiPoint":"5","dataCollected":%b}' % collected
+    usual, odd = make_flow(privacy).read([line, line.replace(b"}}", b'},"new":1}')], NOW).items
+    assert isinstance(usual, Event)
+    assert isinstance(odd, Event)
+    assert usual.data.data_collected.digits == odd.data.data_collected.digits == digits
+    assert odd.data.extra == {"new": 1}
+
+
+def test_a_rule_of_the_operators_is_applied_to_what_is_usual_too() -> None:
+    line = b'{"eventName":"OnCallRemoved","loginName":"oxe1","callRef":"b7","cause":"c"}'
+    removed, _ = make_flow(O2gPrivacy(mask=["cause"])).read([line], NOW).items
+    assert isinstance(removed, Event)
+    assert (removed.data.call_ref, removed.data.cause) == ("b7", "***")
+
+
+def test_a_communication_is_of_the_time_of_its_latest_step_that_is_told_with_its_zone() -> None:
+    record = {"beginDate": "2026-01-02T03:04:05Z", "endDate": "yesterday"}
+    line = json.dumps({"eventName": "OnComRecordCreated", "loginName": "oxe1", "record": record}).encode()
+    [item] = make_flow().read([line], NOW).items
     assert isinstance(item, Event)
-    assert item.data.data_collected.digits == digits
-    assert item.data.extra == {"new": 1}
+    assert item.time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

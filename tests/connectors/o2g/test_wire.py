@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamd.connectors.o2g.administration import ChannelInformation, Unknown
 from streamd.connectors.o2g.catalogue import KINDS
 from streamd.connectors.o2g.telephony import CallCreated, CallModified, UserSnapshot
-from streamd.connectors.o2g.wire import decode, decode_message
+from streamd.connectors.o2g.wire import decode_message, unusual, usual
 from streamd.errors import BadRecord
 from streamd.lenient import Entity
 from streamd.transport.lines import TooLong
@@ -49,7 +49,9 @@ RINGING: dict[str, Any] = {
 
 
 def read(line: bytes | dict[str, Any]) -> list[Any]:
-    return decode(line if isinstance(line, bytes) else json.dumps(line).encode(), "test")
+    written = line if isinstance(line, bytes) else json.dumps(line).encode()
+    event = usual(written)
+    return [event] if event is not None else unusual(written, "test")
 
 
 def one(line: bytes | dict[str, Any]) -> Any:
@@ -221,7 +223,9 @@ def test_what_cannot_be_understood_is_a_bad_record_with_its_bytes(line: bytes, r
 
 
 def test_a_line_that_is_too_long_is_a_bad_record_with_its_beginning() -> None:
-    [bad] = decode(TooLong(b'{"event', 17_000_000), "test")
+    line = TooLong(b'{"event', 17_000_000)
+    assert usual(line) is None
+    [bad] = unusual(line, "test")
     assert isinstance(bad, BadRecord)
     assert (bad.reason, bad.payload) == ("a line of 17000000 bytes", b'{"event')
 
