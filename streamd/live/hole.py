@@ -29,6 +29,8 @@ class Hole:
         if self.over.is_set():
             self.over = trio.Event()
 
-    def end(self, at: datetime) -> None:
-        self.until = max(self.until, at)
-        self.over.set()
+    def end(self, count: int, at: datetime) -> None:
+        """End it `at` that instant, unless more than `count` events have been dropped."""
+        if self.count == count:
+            self.until = max(self.until, at)
+            self.over.set()

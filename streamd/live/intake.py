@@ -69,6 +69,7 @@ class Intake:
         self._underway = timedelta(seconds=underway_seconds)
         self._puts: deque[_Put] = deque()
         self._waiting = 0  # items in `_puts`
+        self._given = 0  # items that are under way into the spool
         # What could not be dropped while there was no room; it follows what waits as soon as there is some.
         self._held: dict[tuple[Stream, str], State] = {}
         self._held_changes: dict[str, bytes | None] = {}
@@ -82,6 +83,11 @@ class Intake:
         self._feed: Feed | None = None  # while there is a worker
         self._in_hand = 0
         self._flush_by: float | None = None
+
+    @property
+    def uncommitted(self) -> int:
+        """Count the items that wait here or are under way into the spool."""
+        return self._waiting + self._given
 
     @property
     def dropped(self) -> int:
@@ -110,9 +116,6 @@ class Intake:
         else:
             self._drop(items, at, sent_after)
             self._held_changes.update(changes)
-        self._offer()
-
-    def _offer(self) -> None:
         if self._feed is not None:
             self._feed.offer()
 
@@ -173,7 +176,7 @@ class Intake:
                     nursery.start_soon(feed.run)
                     nursery.start_soon(self._declare)
         finally:
-            self._feed, self._in_hand = None, 0
+            self._feed, self._in_hand, self._given = None, 0, 0
             self._finishing.unpark_all()  # nobody works on what may be left
 
     async def _finish(self, worker: trio.CancelScope | None) -> None:
@@ -193,34 +196,35 @@ class Intake:
         waits = self._puts or self._held_at is not None
         return bool(waits) or self._hole is not None or self._in_hand > 0
 
-    def _give(self) -> tuple[list[Item], dict[str, bytes | None], Callable[[], None]] | None:
+    def _give(self) -> tuple[Sequence[Item], Mapping[str, bytes | None], Callable[[], None]] | None:
         """Give what is here, in order; where it is not committed, `proof` stays where it is."""
-        hole, dropped = self._hole, self.dropped
+        hole = self._hole
+        end_hole = partial(hole.end, hole.count, self._ctx.clock.now()) if hole is not None else None
         taken = self._take()
         if not taken:
             return None
-        self._uncommitted.append(taken[0].at)
+        first = taken[0]
+        items, changes = first.items, first.changes
+        if len(taken) > 1:
+            items = [item for put in taken for item in put.items]
+            changes = {name: value for put in taken for name, value in put.changes.items()}
+        self._uncommitted.append(first.at)
+        self._given += len(items)
         self._in_hand += 1
-        items = [item for put in taken for item in put.items]
-        changes = {name: value for put in taken for name, value in put.changes.items()}
-        given_at = self._ctx.clock.now() if hole is not None else None
-        return items, changes, partial(self._note_kept, taken, given_at, hole, dropped)
+        return items, changes, partial(self._note_kept, taken, len(items), end_hole)
 
-    def _note_kept(
-        self, taken: list[_Put], given_at: datetime | None, hole: Hole | None, dropped: int
-    ) -> None:
-        """Note that what was given is committed; `hole` and `dropped` are as they were then."""
+    def _note_kept(self, taken: list[_Put], items: int, end_hole: Callable[[], None] | None) -> None:
+        """Note that what was given is committed, and with it, perhaps, all that a hole held back."""
         self._uncommitted.remove(taken[0].at)
         if self._returned in taken:
             self._returned = None
-        restored = self._held_at is None and self._returned is None
-        if hole is not None and hole is self._hole and hole.count == dropped and restored:
-            # Nothing has been dropped since, and all that was held back is committed.
-            hole.end(given_at or hole.until)
+        if end_hole is not None and self._held_at is None and self._returned is None:
+            end_hole()
+        self._given -= items
         self._in_hand -= 1
         self._note_idle()
-        if self._puts:
-            self._offer()
+        if self._puts and self._feed is not None:
+            self._feed.offer()
 
     def _take(self) -> list[_Put]:
         """Take what goes at once from what waits."""
@@ -259,7 +263,7 @@ class Intake:
             self._note_idle()
 
     def _note_idle(self) -> None:
-        if self._finishing and not self._has_work:
+        if self._flush_by is not None and not self._has_work:
             self._finishing.unpark_all()
 
     def proof(self, transport: datetime | None) -> datetime | None:

@@ -140,7 +140,6 @@ class Stream:
         batch = self._flow.read(frames, received, self._snapshot, monotonic())
         self._intake.put_nowait(batch.items, batch.changes, at, lambda: self._proof.put_through)
         self._proof.on_put(received)
-        self._pace.note(received, len(batch.items))
         self._ctx.counters.count("messages", batch.messages)
         if self._snapshot.late > self._late:
             self._ctx.counters.count("initialising_after_live", self._snapshot.late - self._late)

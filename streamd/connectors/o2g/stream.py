@@ -199,7 +199,7 @@ class Stream:
         assert self._reach is not None
         while True:
             self._take(lines)
-            if not self._pace.has_room:
+            if not self._pace.has_room():
                 await self._pace.wait()
             self._reach.handed_on()
             self._asked_at = monotonic()
@@ -247,7 +247,6 @@ class Stream:
     def _put(self, batch: Batch, at: Instant | None = None) -> None:
         at = at or here(self._ctx.clock)
         self._intake.put_nowait(batch.items, batch.changes, at, self._reached)
-        self._pace.note(at.wall, len(batch.items))
 
     def _on_maintenance(self, event: Maintenance, received: datetime) -> None:
         """Say that the server hears nothing of the OXE, a hole of its own, or hears it again (1.10)."""
