@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -17,15 +16,17 @@ Found = Mapping[tuple[str, str], tuple[int, int, int]]
 
 
 class Usage:
-    """What a connector has in the spool; in `waiting` is whoever waits for rows to leave, of any connector.
+    """What a connector has in the spool, and its `marks`; in `waiting` is whoever waits for rows to leave, of
+    any connector.
 
     The share is what may wait before an `append` does; what is handed over at once may go beyond it.
     streamd's own events have a room of their own, so that a gap can be told however full the share is.
     """
 
-    def __init__(self, share: int, waiting: trio.lowlevel.ParkingLot) -> None:
+    def __init__(self, share: int, marks: Completeness, waiting: trio.lowlevel.ParkingLot) -> None:
         self._share = share
         self.bytes = self.own_bytes = self.rows = self.events = self.accepted = 0
+        self.marks = marks
         self.waiting = waiting
 
     @property
@@ -44,7 +45,8 @@ class Usage:
     def add(self, own: bool, size: int, rows: int, events: int) -> None:
         """Count what has come, or (negative) has left."""
         self.bytes += size
-        self.own_bytes += size if own else 0
+        if own:
+            self.own_bytes += size
         self.rows += rows
         self.events += events
 
@@ -58,8 +60,9 @@ class Accounts:
         self.waiting = trio.lowlevel.ParkingLot()  # one for all: it is asked of each row that leaves
         self._own = frozenset(own)
         self._usage: dict[str, Usage] = {}
-        self._completeness: dict[str, Completeness] = {}
         self._add(found)
+        for usage in self._usage.values():
+            usage.marks = Completeness(last_row, usage.rows)
 
     def _add(self, found: Found) -> None:
         for (connector, topic), counted in found.items():
@@ -69,55 +72,50 @@ class Accounts:
         """Give what a connector has in the spool, and its share."""
         usage = self._usage.get(connector)
         if usage is None:
-            usage = self._usage[connector] = Usage(RESERVE_BYTES, self.waiting)
+            marks = Completeness(self.last_row, 0)
+            usage = self._usage[connector] = Usage(RESERVE_BYTES, marks, self.waiting)
         return usage
 
     def usages(self) -> list[Usage]:
         """Give those of all connectors."""
         return list(self._usage.values())
 
-    def complete(self, connector: str) -> Completeness:
-        """Give the marks of a connector."""
-        found = self._completeness.get(connector)
-        if found is None:
-            found = Completeness(self.last_row, self.usage(connector).rows)
-            self._completeness[connector] = found
-        return found
-
     def come(self, rows: Sequence[Row], through: Mapping[str, datetime | None]) -> None:
         """Count the rows of a commit, and note what was proven when it was made."""
-        fresh = Counter(share.connector for row in rows for share in row.shares)
-        last_row = rows[-1].id if rows else self.last_row
-        for connector in fresh.keys() | through.keys():
-            self.complete(connector).mark(last_row, fresh[connector], through.get(connector))
+        fresh = dict.fromkeys(through, 0)
         for row in rows:
             own = row.topic in self._own
             for share in row.shares:
-                usage = self._usage[share.connector]  # `complete` has made it
+                usage = self.usage(share.connector)
                 usage.add(own, share.bytes, 1, share.count)
                 usage.accepted += share.count
-        self.last_row = last_row
+                fresh[share.connector] = fresh.get(share.connector, 0) + 1
+        if rows:
+            self.last_row = rows[-1].id
+        for connector, count in fresh.items():
+            self.usage(connector).marks.mark(self.last_row, count, through.get(connector))
 
     def hold_back(self, refused: Sequence[Row], letters: Sequence[Row]) -> None:
         """Let rows of dead letters hold back all that the rows held back that they replace."""
         for letter in letters:
             for row in refused:
                 for connector in row.connectors & letter.connectors:
-                    self.complete(connector).replaced(row.id, letter.id)
+                    self.usage(connector).marks.replaced(row.id, letter.id)
 
     def set_back(self, by: timedelta) -> None:
         """Tell through when each is complete by a wall clock that was set back."""
         if by:
-            for completeness in self._completeness.values():
-                completeness.set_back(by)
+            for usage in self._usage.values():
+                usage.marks.set_back(by)
 
     def leave(self, rows: Sequence[Row]) -> None:
         """Count rows that have left the spool."""
         for row in rows:
             own = row.topic in self._own
             for share in row.shares:
-                self.complete(share.connector).left(row.id)
-                self._usage[share.connector].add(own, -share.bytes, -1, -share.count)
+                usage = self.usage(share.connector)
+                usage.marks.left(row.id)
+                usage.add(own, -share.bytes, -1, -share.count)
         if rows:
             self.waiting.unpark_all()
 
@@ -127,5 +125,5 @@ class Accounts:
         for usage in self._usage.values():
             usage.bytes = usage.own_bytes = usage.rows = usage.events = 0
         self._add(found)
-        for connector, usage in self._usage.items():
-            self.complete(connector).collapse(last_row, usage.rows)
+        for usage in self._usage.values():
+            usage.marks.collapse(last_row, usage.rows)

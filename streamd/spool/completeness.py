@@ -47,7 +47,8 @@ class Completeness:
             self._rows[-1] = last_row
             self._instants[-1] = proven or self._instants[-1]
             self._waiting[-1] += rows
-        self._advance()
+        if not self._waiting[0]:
+            self._advance()
 
     def replaced(self, row: int, stand_in: int) -> None:
         """Note that `stand_in`, a marked row that holds dead letters, holds back what `row` held back too."""
@@ -81,6 +82,7 @@ class Completeness:
         return bisect_left(self._rows, row)
 
     def _advance(self) -> None:
+        """Let go of the marks behind which nothing waits."""
         while len(self._rows) > 1 and not self._waiting[0]:
             self._see(self._instants.pop(0))
             self._gone = self._rows.pop(0)

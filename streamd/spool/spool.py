@@ -143,7 +143,7 @@ class Spool:
         Raises SpoolClosed.
         """
         await trio.lowlevel.checkpoint()
-        marks = self._accounts.complete(connector)
+        marks = self._accounts.usage(connector).marks
         fence = marks.fence()
         while not marks.has_left(fence):
             if self.closed:
@@ -210,7 +210,7 @@ class Spool:
     def complete_through(self, connector: str) -> datetime | None:
         """Give the instant before which all that the connector accepted has left the spool; never later than
         now."""
-        through = self._accounts.complete(connector).through
+        through = self._accounts.usage(connector).marks.through
         return through and min(through - self._setbacks.pending, self._clock.now())
 
     def state(self, connector: str, name: str) -> bytes | None:

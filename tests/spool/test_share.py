@@ -209,9 +209,9 @@ def test_the_letter_of_a_letter_holds_back_what_that_did_among_other_rows_too() 
     accounts.come([row(4)], {})
     accounts.hold_back([row(2), row(3)], [row(4)])
     accounts.leave([row(2), row(3)])
-    assert accounts.complete("emea").through == START
+    assert accounts.usage("emea").marks.through == START
     accounts.leave([row(4)])
-    assert accounts.complete("emea").through == START + timedelta(seconds=3)
+    assert accounts.usage("emea").marks.through == START + timedelta(seconds=3)
 
 
 async def test_an_unencodable_dead_letter_leaves_its_rows_where_they_are(
