@@ -177,7 +177,7 @@ class Committer:
         """Account for a commit; then those who waited for it may go on."""
         self.commits += 1
         self.numbers |= written.numbers
-        self._beat.bring(sum(row.count for row in written.rows))
+        self._beat.bring(sum(row.count for row in written.rows), len(calls))
         committed = set(calls)
         self._queue = [call for call in self._queue if call not in committed]
         self._accounts.come(written.rows, through)
