@@ -29,19 +29,21 @@ class Lines:
 
     def feed(self, data: bytes) -> list[bytes | TooLong]:
         """Return the lines that `data` completes."""
-        whole = data.split(b"\n")
-        last = whole.pop()
-        begun: list[bytes | TooLong] = []
+        *whole, last = data.split(b"\n")
+        lines: list[bytes | TooLong] = [*whole]
+        if len(data) > self._most:
+            lines = [self._judged(line) for line in whole]
         if whole and self._tail:
-            self._extend(whole.pop(0))
-            begun = [self._taken()]
+            self._extend(whole[0])
+            lines[0] = self._taken()
         if last:
             self._extend(last)
-        return [line for line in (*begun, *map(self._judged, whole)) if line]
+        return [line for line in lines if isinstance(line, TooLong) or line.strip()]
 
     def rest(self) -> bytes | TooLong:
         """Return what stands behind the last newline; to be asked for at the end of the stream."""
-        return self._taken()
+        line = self._taken()
+        return line if isinstance(line, TooLong) or line.strip() else b""
 
     def _extend(self, part: bytes) -> None:
         self._length += len(part)
@@ -51,11 +53,7 @@ class Lines:
     def _taken(self) -> bytes | TooLong:
         line, length = b"".join(self._tail), self._length
         self._tail, self._length = [], 0
-        return TooLong(line[:_KEPT], length) if length > self._most else _unless_blank(line)
+        return TooLong(line[:_KEPT], length) if length > self._most else line
 
     def _judged(self, line: bytes) -> bytes | TooLong:
-        return TooLong(line[:_KEPT], len(line)) if len(line) > self._most else _unless_blank(line)
-
-
-def _unless_blank(line: bytes) -> bytes:
-    return b"" if line.isspace() else line
+        return TooLong(line[:_KEPT], len(line)) if len(line) > self._most else line
