@@ -71,7 +71,12 @@ class Pipeline:
     async def _publish(self, lane: Lane, rows: list[Row]) -> int:
         """Return when the rows are on Kafka, or dead letters of theirs in the spool; count the records."""
         now = int(self._clock.now().timestamp() * 1000)
-        records = [_not_ahead(record, now) for row in rows for record in row.records or ()]
+        records = [
+            # What our clock, since set back, stamped ahead of now gets a time that Kafka takes.
+            record if record.timestamp <= now else replace(record, timestamp=now)
+            for row in rows
+            for record in row.records or ()
+        ]
         for row in rows:
             row.records = None  # acknowledged rows wait for the next commit: without what is in them
         while noes := await self._kafka.publish(lane.topic, lane.partition, records):
@@ -93,8 +98,3 @@ class Pipeline:
         if topic == self._dead_letters:
             return slimmed(topic, record, reason, now)
         return [refused(topic, record, reason, now)]
-
-
-def _not_ahead(record: Record, now: int) -> Record:
-    """Give a record that our clock, since set back, stamped ahead of now a time that Kafka takes."""
-    return record if record.timestamp <= now else replace(record, timestamp=now)
