@@ -24,34 +24,22 @@ class Reach:
     def __init__(self, watch: Watched, now: Callable[[], datetime]) -> None:
         self._watch = watch
         self._now = now
-        self._in_hand = True
         self._ended = False
-        self._reached: float | None = None
-        self._told: float | None = None  # of which `_at` is the instant
-        self._at: datetime | None = None
+        self._told: tuple[float, datetime] | None = None
 
-    def take(self) -> None:
-        """Note that something was received that is not handed on yet."""
-        self._in_hand = True
-
-    def handed_on(self, *, ended: bool = False) -> None:
-        """Note that all that was received is handed on."""
-        self._in_hand = False
-        self._ended = ended
-        self._note()
+    def end(self) -> None:
+        """Note that the stream has ended as the server means it, and all of it is taken."""
+        self._ended = True
 
     @property
-    def at(self) -> datetime | None:
-        """Give the instant; None: nothing has been handed on yet."""
-        if not self._in_hand:
-            self._note()
-        if self._reached is not None and self._reached != self._told:
-            # Once for each instant: two clocks read one after the other never agree to the last digit.
-            self._told = self._reached
-            self._at = self._now() - timedelta(seconds=monotonic() - self._reached + ON_ITS_WAY_SECONDS)
-        return self._at
-
-    def _note(self) -> None:
+    def at(self) -> datetime:
+        """Give the instant."""
         watch = self._watch
         reached = watch.last_bytes_at
-        self._reached = reached if self._ended else min(reached, watch.drained_at, watch.caught_up_at)
+        if not self._ended:
+            reached = min(reached, watch.drained_at, watch.caught_up_at)
+        if self._told is None or reached != self._told[0]:
+            # Once for each instant: two clocks read one after the other never agree to the last digit.
+            ago = timedelta(seconds=monotonic() - reached + ON_ITS_WAY_SECONDS)
+            self._told = reached, self._now() - ago
+        return self._told[1]

@@ -8,7 +8,7 @@ on our own stream can be known that nothing more had arrived (`drained_at`, see 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -83,7 +83,7 @@ class ChunkedBody:
 
     def _part(self, data: bytes) -> bytes:
         """Take what is here of a chunk that goes on; its CRLF, or half of it, waits for the rest."""
-        size = max(self._left - 2, 0)
+        size = self._left - 2
         part = data[:size]
         self._left -= len(part)
         self._unread = data[size:]
@@ -119,29 +119,36 @@ class EndlessResponse:
             name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers
         }
         self.watch = opened.watch
-        self._stream = opened.stream
+        self._opened = opened
         self._where = where
         self._body = _body(self.status, self.headers, where)
         self._first = first
 
-    async def receive(self) -> bytes:
-        """Return the next piece of the body, cut anywhere; b"" at its end as the server means it.
+    @property
+    def ended(self) -> bool:
+        """Tell whether the body has ended as the server means it."""
+        return self._body.ended
 
-        Raises Transient when the connection is lost before that, ProtocolViolation. Has no deadline.
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Have `take` called with each piece of the body, cut anywhere, until it returns False or the end.
+
+        It is called by another task, and by True says that it has worked off the piece. Raises what it
+        raises, Transient when the connection is lost, ProtocolViolation. Has no deadline.
         """
-        while not self._body.ended:
-            data, self._first = self._first, b""
+
+        def feed(data: bytes) -> bool:
             if not data:
-                try:
-                    data = bytes(await self._stream.receive_some())
-                except trio.BrokenResourceError as error:
-                    raise Transient(f"{self._where}: {self.watch.fault or 'connection lost'}") from error
-                if not data:
-                    raise Transient(f"{self._where}: closed in the middle of the body")
+                raise Transient(f"{self._where}: closed in the middle of the body")
             piece = self._body.feed(data)
-            if piece:
-                return piece
-        return b""
+            return (not piece or take(piece)) and not self._body.ended
+
+        first, self._first = self._first, b""
+        if self._body.ended or (first and not feed(first)):
+            return
+        try:
+            await self._opened.pour(feed)
+        except trio.BrokenResourceError as error:
+            raise Transient(f"{self._where}: {self.watch.fault or 'connection lost'}") from error
 
     def __repr__(self) -> str:
         return f"EndlessResponse({self._where}, {self.status})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.01, 0.15
 _MANY = 16  # sockets in one round
 MOST_BYTES = 262_144
 ROOM_BYTES = 16_384  # of a reading: there may have been no room for more, where segments are small
-_ROUND_BYTES = 4 * 1024**2  # and twice that in memory at once, before anything of it is worked off
+_ROUND_BYTES = 1024**2  # of a look: to work it off takes some 0.1 s, in which no task gets a turn
 
 
 class Reading(NamedTuple):
@@ -33,6 +34,21 @@ class Reading(NamedTuple):
     at: float
 
 
+Take = Callable[[Reading], object]
+"""Works off what was read; its truth says whether more is wanted."""
+
+
+class _Listener:
+    """A task that listens; what was read for it, until `take` has had it."""
+
+    def __init__(self, task: Task, most: int, take: Take) -> None:
+        self.task = task
+        self.most = most
+        self.take = take
+        self.reading: Reading | None = None
+        self.is_cancelled = False
+
+
 class Rounds:
     """The sockets of one trio run. A round keeps its distance from the one before it; else what comes is read
     at once."""
@@ -40,7 +56,7 @@ class Rounds:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._room = memoryview(bytearray(MOST_BYTES))
-        self._waiting: dict[int, tuple[Task, int]] = {}
+        self._listening: dict[int, _Listener] = {}
         self._pause = trio.CancelScope()  # the one that is next, or under way
         self._bytes = 0
 
@@ -48,21 +64,26 @@ class Rounds:
         """Look at this file number too, until it is closed."""
         self._epoll.register(number, select.EPOLLIN)
 
-    async def receive(self, number: int, most: int) -> Reading:
-        """Return what the next round reads, as `read` does; one task for each file number.
+    async def listen(self, number: int, most: int, take: Take) -> None:
+        """Have `take` called with what the rounds read, as `read` does, until it wants no more.
 
-        Raises ClosedResourceError after `leave`.
+        It is called in the round: to wake this task costs more than to decode a line. One task for each file
+        number. Raises OSError, what `take` raises, and ClosedResourceError after `leave`.
         """
-        if number in self._waiting:
+        if number in self._listening:
             raise trio.BusyResourceError("another task waits for this socket")
 
+        listener = _Listener(trio.lowlevel.current_task(), most, take)
+
         def abort(_: RaiseCancelT) -> Abort:
-            del self._waiting[number]
+            if listener.reading is not None:  # that is not lost; the look wakes its task
+                listener.is_cancelled = True
+                return Abort.FAILED
+            del self._listening[number]
             return Abort.SUCCEEDED
 
-        self._waiting[number] = trio.lowlevel.current_task(), most
-        reading: Reading = await trio.lowlevel.wait_task_rescheduled(abort)
-        return reading
+        self._listening[number] = listener
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def read(self, number: int, most: int) -> Reading | None:
         """Read `most` bytes, or MOST_BYTES, at once; None: there are none. Raises OSError.
@@ -78,10 +99,9 @@ class Rounds:
         return Reading(self._room[:size].tobytes(), at)
 
     def leave(self, number: int) -> None:
-        """Let nobody wait for a file number that is about to be closed."""
-        waiting = self._waiting.pop(number, None)
-        if waiting is not None:
-            trio.lowlevel.reschedule(waiting[0], outcome.Error(trio.ClosedResourceError("closed here")))
+        """Let nobody listen to a file number that is about to be closed."""
+        if number in self._listening:
+            self._wake(number, outcome.Error(trio.ClosedResourceError("closed here")))
 
     async def run(self) -> None:
         """Make the rounds for ever."""
@@ -97,37 +117,49 @@ class Rounds:
             self._epoll.close()
 
     def look(self) -> int:
-        """Read what is there now for whoever waits for it; return how many sockets had anything."""
+        """Read what is there now for whoever listens; return how many sockets had anything.
+
+        All is read before any of it is worked off: each of the two leaves the CPU's caches to itself.
+        """
         found = self._epoll.poll(0)
-        woken = largest = 0
+        heard = []
+        largest = 0
         full = self._bytes + _ROUND_BYTES
         for number, _ in found:
-            if self._bytes < full and number in self._waiting:
+            if self._bytes < full and number in self._listening:
                 before = self._bytes
-                woken += self._wake(number)
+                if self._read_for(number):
+                    heard.append(number)
                 largest = max(largest, self._bytes - before)
+        for number in heard:
+            self._hand_on(number)
         if self._bytes >= full:
             self._pause.cancel()  # the others follow at once
         elif found:
-            seconds = LONG_PAUSE_SECONDS if woken >= _MANY and largest < ROOM_BYTES else PAUSE_SECONDS
+            seconds = LONG_PAUSE_SECONDS if len(heard) >= _MANY and largest < ROOM_BYTES else PAUSE_SECONDS
             self._pause.deadline = trio.current_time() + seconds
         return len(found)
 
-    def _wake(self, number: int) -> bool:
-        """Read for the task that waits for this file number; tell whether there was anything after all."""
-        task, most = self._waiting[number]
-        told: outcome.Outcome[Reading]
+    def _read_for(self, number: int) -> bool:
+        """Read for who listens to this file number; tell whether there was anything after all."""
+        listener = self._listening[number]
         try:
-            reading = self.read(number, most)
+            listener.reading = self.read(number, listener.most)
         except OSError as error:
-            told = outcome.Error(error)
-        else:
-            if reading is None:
-                return False
-            told = outcome.Value(reading)
-        del self._waiting[number]
-        trio.lowlevel.reschedule(task, told)
-        return True
+            self._wake(number, outcome.Error(error))
+        return listener.reading is not None
+
+    def _hand_on(self, number: int) -> None:
+        """Have what was read worked off; where no more is wanted, or can be, its task goes on."""
+        listener = self._listening[number]
+        assert listener.reading is not None
+        told = outcome.capture(listener.take, listener.reading)
+        listener.reading = None
+        if listener.is_cancelled or not getattr(told, "value", False):
+            self._wake(number, told)
+
+    def _wake(self, number: int, told: outcome.Outcome[object]) -> None:
+        trio.lowlevel.reschedule(self._listening.pop(number).task, told)
 
 
 _OF_THIS_RUN: RunVar[Rounds] = RunVar("rounds")

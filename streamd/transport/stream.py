@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import trio
 from streamd.errors import Rejected, Transient
 from streamd.transport.faults import certificate_refusal, fault_words
 from streamd.transport.proxy import ask_tunnel, parse_proxy, place
-from streamd.transport.rounds import MOST_BYTES, ROOM_BYTES, Reading, rounds
+from streamd.transport.rounds import MOST_BYTES, ROOM_BYTES, Reading, Take, rounds
 
 SEND_SECONDS = 10.0
 _MUCH_BYTES = 65_536  # what brings so much may be all that the peer was allowed to send: more comes at once
@@ -62,19 +62,47 @@ class Watched(trio.abc.Stream):
         # Only a new call proves that the layer above has worked off what the last one returned.
         self.drained_at = self._empty_at
         most = min(max_bytes or MOST_BYTES, MOST_BYTES)
+        readings: list[Reading] = []
+        await self._listen(most, readings.append)
+        [reading] = readings
+        self._note(reading, most)
+        return reading.data
+
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Have `take` called with what comes, as it is read, until it returns False; b"" at the end.
+
+        It is called by another task, and by True says that it has worked off what it was given. Raises what
+        it raises, and as `receive_some` does.
+        """
+        self.drained_at = self._empty_at
+        wants_more = True
+
+        def work_off(reading: Reading) -> bool:
+            nonlocal wants_more
+            self._note(reading, MOST_BYTES)
+            wants_more = take(reading.data) and bool(reading.data)
+            if wants_more:
+                self.drained_at = self._empty_at
+            return wants_more and not self._more
+
+        while wants_more:
+            await self._listen(MOST_BYTES, work_off)
+
+    async def _listen(self, most: int, take: Take) -> None:
+        """Have `take` called with what is there, or else with what comes until it wants no more."""
         if self._more:
             await trio.lowlevel.checkpoint()
         if self._number < 0:
             raise trio.ClosedResourceError("this stream was closed")
         try:
             reading = self._read_on(most) if self._more else None
-            if reading is None:
-                reading = await self._rounds.receive(self._number, most)
+            if reading is not None:
+                take(reading)
+            else:
+                await self._rounds.listen(self._number, most, take)
         except OSError as error:
             self.fault = fault_words(error)
             raise trio.BrokenResourceError("the connection is lost") from error
-        self._note(reading, most)
-        return reading.data
 
     def _read_on(self, most: int) -> Reading | None:
         before = monotonic()
@@ -132,6 +160,14 @@ class Opened(NamedTuple):
 
     stream: trio.abc.Stream
     watch: Watched
+
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Have `take` called with what comes, until it returns False; b"" at the end (`Watched.pour`)."""
+        if self.stream is self.watch:
+            await self.watch.pour(take)
+            return
+        while take(data := bytes(await self.stream.receive_some())) and data:
+            pass
 
 
 async def open_tcp_stream(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.errors import ProtocolViolation, Transient
-from streamd.transport.endless import ChunkedBody, CountedBody, open_endless
+from streamd.transport.endless import ChunkedBody, CountedBody, EndlessResponse, open_endless
 
 Script = Callable[[trio.abc.Stream], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -86,13 +86,24 @@ def server(*parts: bytes, hold: bool = False) -> Script:
     return script
 
 
+async def received(response: EndlessResponse) -> bytes:
+    pieces: list[bytes] = []
+
+    def take(piece: bytes) -> bool:
+        pieces.append(piece)
+        return False
+
+    await response.pour(take)
+    return b"".join(pieces)
+
+
 async def test_pieces_come_as_they_are_sent_and_the_end_is_the_servers(serve: Any) -> None:
     script = server(HEAD + chunked(b"first"), chunked(b"second"), b"0\r\n\r\n")
     port = await serve(script)
     async with open_endless("POST", f"http://localhost:{port}/events?id=a.b-c") as response:
         assert response.status == 200
         assert response.headers["transfer-encoding"] == "chunked"
-        assert [await response.receive() for _ in range(4)] == [b"first", b"second", b"", b""]
+        assert [await received(response) for _ in range(4)] == [b"first", b"second", b"", b""]
     [head] = script.heads  # type: ignore[attr-defined]
     assert head.startswith(b"POST /events?id=a.b-c HTTP/1.1\r\n")
     assert b"Content-Length: 0\r\n" in head
@@ -103,27 +114,27 @@ async def test_pieces_come_as_they_are_sent_and_the_end_is_the_servers(serve: An
 async def test_tls_too(serve: Any, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
     port = await serve(server(HEAD + chunked(b"first") + b"0\r\n\r\n"), server_tls)
     async with open_endless("POST", f"https://localhost:{port}/", tls=client_tls) as response:
-        assert [await response.receive() for _ in range(2)] == [b"first", b""]
+        assert [await received(response) for _ in range(2)] == [b"first", b""]
 
 
 async def test_a_cut_body_is_a_loss_and_no_end(serve: Any) -> None:
     port = await serve(server(HEAD + chunked(b"first")))
     async with open_endless("POST", f"http://localhost:{port}/") as response:
-        assert await response.receive() == b"first"
+        assert await received(response) == b"first"
         with pytest.raises(Transient, match="in the middle of the body"):
-            await response.receive()
+            await received(response)
 
 
 async def test_it_says_up_to_when_all_was_read(serve: Any) -> None:
     port = await serve(server(HEAD + chunked(b"first"), chunked(b"second"), hold=True))
     async with open_endless("POST", f"http://localhost:{port}/") as response:
-        await response.receive()
+        await received(response)
         before = monotonic()
-        await response.receive()
+        await received(response)
         came = response.watch.last_bytes_at
         assert response.watch.drained_at < came, "it may not have been handed on yet"
         with trio.move_on_after(0.05):
-            await response.receive()
+            await received(response)
         assert response.watch.last_bytes_at == came
         assert before <= response.watch.drained_at <= monotonic()
 
@@ -149,7 +160,7 @@ async def test_refusals_are_given_with_their_status(serve: Any) -> None:
     port = await serve(server(b"HTTP/1.1 403 Forbidden\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n"))
     async with open_endless("POST", f"http://localhost:{port}/") as response:
         assert (response.status, response.headers["retry-after"]) == (403, "3")
-        assert await response.receive() == b""
+        assert await received(response) == b""
 
 
 @pytest.mark.parametrize("url", ["", "ftp://x/", "http://", "http://[", "http://x:99999/", "http://a b/"])

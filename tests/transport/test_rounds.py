@@ -51,6 +51,82 @@ async def test_what_was_read_for_a_task_that_is_cancelled_before_its_turn_is_not
     assert got == [b"x"]
 
 
+async def test_what_is_poured_is_worked_off_in_the_look_itself_until_no_more_is_wanted() -> None:
+    got: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        got.append(data)
+        return data != b"enough"
+
+    async with pair() as (watched, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(watched.pour, take)
+        for data in (b"x", b"enough"):
+            await wait_all_tasks_blocked()
+            peer.send(data)
+            rounds.rounds().look()
+            assert got[-1] == data
+        await wait_all_tasks_blocked()
+        peer.send(b"kept")
+        rounds.rounds().look()
+        assert len(got) == 2
+        assert await watched.receive_some() == b"kept"
+
+
+async def test_what_is_poured_is_proved_only_once_it_is_worked_off() -> None:
+    def take(_: bytes) -> bool:
+        proved.append(watched.drained_at)
+        return len(proved) == 1
+
+    proved: list[float] = []
+    async with pair() as (watched, peer), trio.open_nursery() as nursery:
+        before = monotonic()
+        nursery.start_soon(watched.pour, take)
+        await wait_all_tasks_blocked()
+        peer.send(b"x")
+        rounds.rounds().look()
+        assert proved[0] < before <= watched.drained_at
+        peer.send(b"not yet")
+        before = monotonic()
+        rounds.rounds().look()
+        assert watched.drained_at < before, "it was taken, and no more was wanted: it may wait somewhere"
+
+
+async def test_an_error_of_the_work_ends_the_pouring() -> None:
+    def take(_: bytes) -> bool:
+        raise LookupError("no such call")
+
+    async with pair() as (watched, peer), trio.open_nursery() as nursery:
+
+        async def pour() -> None:
+            with pytest.raises(LookupError, match="no such call"), trio.fail_after(5):
+                await watched.pour(take)
+
+        nursery.start_soon(pour)
+        await wait_all_tasks_blocked()
+        peer.send(b"x")
+        assert rounds.rounds().look() == 1
+
+
+async def test_work_that_cancels_what_was_read_in_the_same_look_loses_nothing_of_it() -> None:
+    got: list[bytes] = []
+    async with pair() as (one, peer), pair() as (other, other_peer):
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+
+                def take(data: bytes) -> bool:
+                    got.append(data)
+                    nursery.cancel_scope.cancel()
+                    return True
+
+                nursery.start_soon(one.pour, take)
+                nursery.start_soon(other.pour, take)
+                await wait_all_tasks_blocked()
+                peer.send(b"x")
+                other_peer.send(b"x")
+                assert rounds.rounds().look() == 2
+                assert got == [b"x", b"x"]
+
+
 async def test_a_stream_closed_behind_a_look_that_found_nothing_ends_its_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

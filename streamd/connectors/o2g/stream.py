@@ -132,11 +132,17 @@ class Stream:
     async def _first_lines(self, response: EndlessResponse) -> Sequence[bytes | TooLong]:
         """Wait for the first line, which says that the channel is ready: until then nothing is heard."""
         seconds = self._ctx.config.request_timeout_seconds
+        lines: list[bytes | TooLong] = []
+
+        def take(piece: bytes) -> bool:
+            lines.extend(self._lines.feed(piece))
+            return not lines
+
         with trio.move_on_after(seconds):
-            while data := await response.receive():
-                if lines := self._lines.feed(data):
-                    return lines
-            raise Transient("event channel: closed before it had started")
+            await response.pour(take)
+            if not lines:
+                raise Transient("event channel: closed before it had started")
+            return lines
         raise Transient(f"event channel: not started within {seconds:g} s")
 
     def _begin(self, response: EndlessResponse, reopened: bool) -> None:
@@ -157,7 +163,7 @@ class Stream:
             nursery.start_soon(self._intake.run)
             nursery.start_soon(self._snapshots.run)
             nursery.start_soon(self._start_monitoring)
-            nursery.start_soon(self._watch)
+            nursery.start_soon(self._watch, response)
             # In a task of its own: each wake-up goes through all that the task awaits.
             nursery.start_soon(self._read_to_the_end, response, lines, nursery.cancel_scope)
 
@@ -197,38 +203,40 @@ class Stream:
     async def _read(self, response: EndlessResponse, lines: Sequence[bytes | TooLong]) -> None:
         """Read until the server ends the channel; raises Transient when it is lost."""
         assert self._reach is not None
-        while True:
-            self._take(lines)
-            if not self._pace.has_room():
-                await self._pace.wait()
-            self._reach.handed_on()
+        self._take(lines)
+        while not response.ended:
+            await self._pace.wait()
             self._asked_at = monotonic()
-            data = await response.receive()
+            await response.pour(self._take_piece)
             self._asked_at = None
-            self._reach.take()
-            if not data:
-                break
-            lines = self._lines.feed(data)
         rest = self._lines.rest()
         if rest:
             self._ctx.counters.count("unterminated_lines")
             self._take([rest])
-        self._reach.handed_on(ended=True)
+        self._reach.end()
 
-    async def _watch(self) -> None:
+    def _take_piece(self, piece: bytes) -> bool:
+        lines = self._lines.feed(piece)
+        if lines:
+            self._take(lines)
+        return self._pace.has_room()
+
+    async def _watch(self, response: EndlessResponse) -> None:
         """Raise Transient once nothing has come for too long; beside the reading, for a deadline around each
         one would cost as much as to decode what it brings."""
         while True:
-            asked_at, seconds = self._asked_at, self._silence.seconds
-            left = seconds - (monotonic() - asked_at if asked_at is not None else 0.0)
+            silent_since, seconds = self._silent_since(response), self._silence.seconds
+            left = seconds - (monotonic() - silent_since if silent_since is not None else 0.0)
             # What is learnt of heartbeats may shorten it; what came while this process stood still is read.
             await trio.sleep(min(max(left, _GRACE_SECONDS), LEAST_SILENCE_SECONDS))
-            if left <= 0 and asked_at == self._asked_at:
+            if left <= 0 and silent_since == self._silent_since(response):
                 raise Transient(f"event channel: silent for {seconds:g} s")
 
+    def _silent_since(self, response: EndlessResponse) -> float | None:
+        """Give since when the server says nothing; None: we do not listen."""
+        return None if self._asked_at is None else max(self._asked_at, response.watch.last_bytes_at)
+
     def _take(self, lines: Sequence[bytes | TooLong]) -> None:
-        if not lines:
-            return
         at = here(self._ctx.clock)
         received = at.wall
         batch = self._flow.read(lines, received)
