@@ -50,7 +50,7 @@ class Routes:
         token = self._daemon.config.admin.token
         if request.path in guarded and not is_allowed(token, request.headers.get("authorization")):
             return _text(401, "this needs the token of [admin]", {"WWW-Authenticate": _CHALLENGE})
-        return answer()
+        return await answer()
 
     async def private(self, request: Request) -> Response | Streamed:
         """Answer on the control socket, which only the daemon's own user can open."""
@@ -59,25 +59,25 @@ class Routes:
         if request.path == "/backfill" and request.method == "POST":
             return self._backfill(_parameters(request))
         if request.path == "/status" and request.method == "GET":
-            return self._status()
+            return await self._status()
         return _text(404, "there is GET /status, POST /restart?name= and POST /backfill?name=&from=&to=")
 
-    def _healthz(self) -> Response:
+    async def _healthz(self) -> Response:
         return _text(200, "ok")
 
-    def _readyz(self) -> Response:
+    async def _readyz(self) -> Response:
         reasons = obstacles(self._daemon)
         return _text(503, "\n".join(reasons)) if reasons else _text(200, "ready")
 
-    def _metrics(self) -> Response:
-        body = self._scrape.render(report(self._daemon, self._sampler), self._totaller.totals())
+    async def _metrics(self) -> Response:
+        body = await self._scrape.render(report(self._daemon, self._sampler), self._totaller.totals())
         return _response(200, CONTENT_TYPE, body)
 
-    def _status(self) -> Response:
+    async def _status(self) -> Response:
         body = msgspec.json.encode(report(self._daemon, self._sampler))
         return _response(200, "application/json", body)
 
-    def _page(self) -> Response:
+    async def _page(self) -> Response:
         body = page.render(report(self._daemon, self._sampler)).encode()
         return _response(
             200,

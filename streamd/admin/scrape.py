@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import trio
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
 
@@ -24,8 +25,8 @@ class Scrape:
         self._counted: dict[str, Totals] = {}
         self._rebuilds = 0
 
-    def render(self, report: Report, totals: Mapping[str, Totals]) -> bytes:
-        """Give the page in Prometheus' text format."""
+    async def render(self, report: Report, totals: Mapping[str, Totals]) -> bytes:
+        """Give the page in Prometheus' text format; events go on while it is written."""
         metrics = self._daemon.metrics
         for name, connector in report.connectors.items():
             self._set(name, connector)
@@ -37,7 +38,12 @@ class Scrape:
         metrics.kafka_connected.set(report.kafka.connected)
         metrics.kafka_rebuilds.inc(report.kafka.rebuilds - self._rebuilds)
         self._rebuilds = report.kafka.rebuilds
-        return metrics.render() + generate_latest(_Whole(report))
+        metrics.hand_over()
+        page = []
+        for piece in metrics.render():
+            page.append(piece)
+            await trio.lowlevel.checkpoint()
+        return b"".join(page) + generate_latest(_Whole(report))
 
     def _set(self, name: str, connector: ConnectorReport) -> None:
         metrics = self._daemon.metrics

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from threading import Lock
 from typing import Final, get_args
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import Metric
 
 from streamd.events import ConnectorState
 
@@ -32,7 +34,10 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Every metric of the process, in a registry of its own. May be used from any thread."""
+    """Every metric of the process, in a registry of its own.
+
+    May be used from any thread, but for what the connectors count: that is for the thread of their events.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -90,11 +95,19 @@ class Metrics:
             metric.remove_by_labels({"connector": connector})
         self._of_connectors.pop(connector, None)
 
-    def render(self) -> bytes:
-        """Give the page in Prometheus' text format, whose type is CONTENT_TYPE."""
+    def hand_over(self) -> None:
+        """Bring what the connectors have counted onto the page."""
         for counters in self._of_connectors.values():
             counters.hand_over()
-        return generate_latest(self._registry)
+
+    def render(self) -> Iterator[bytes]:
+        """Give the page in Prometheus' text format, whose type is CONTENT_TYPE, metric by metric.
+
+        All of it takes some 0.1 s for 200 connectors. A thread would not help: it would take the GIL at each
+        reading of a socket.
+        """
+        for metric in self._registry.collect():
+            yield generate_latest(_Only(metric))
 
     def counter(self, name: str, vendor: str) -> Counter:
         """Give the counter of a name: every connector's, else the vendor's own, made when first used."""
@@ -110,6 +123,16 @@ class Metrics:
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"streamd_{name}", text, _OF_CONNECTOR, registry=self._registry)
+
+
+class _Only:
+    """One metric, as a registry of its own."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._metric
 
 
 class ConnectorCounters:

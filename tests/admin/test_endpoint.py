@@ -13,6 +13,9 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamd.admin.endpoint import serve_admin
+from streamd.admin.rates import Sampler
+from streamd.admin.report import report
+from streamd.admin.scrape import Scrape
 from streamd.errors import Rejected, Transient
 from streamd.spool.spool import Spool
 from tests.core import Core, open_core
@@ -133,6 +136,24 @@ async def test_metrics_are_brought_up_to_date_by_each_scrape(
         assert after["streamd_kafka_connected"] == 0
         assert after["streamd_spool_disk_full"] == 0
         assert after["streamd_process_resident_memory_bytes"] > 0
+
+
+async def test_events_go_on_while_the_page_of_metrics_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = 0
+
+    async def go_on() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with open_core(tmp_path, monkeypatch) as core, trio.open_nursery() as nursery:
+        nursery.start_soon(go_on)
+        await Scrape(core.daemon).render(report(core.daemon, Sampler()), {})
+        nursery.cancel_scope.cancel()
+    assert turns >= 15, "one for each metric"
 
 
 async def test_a_connector_that_is_configured_no_more_leaves_the_metrics(

@@ -245,7 +245,8 @@ def test_a_noteworthy_moment_is_logged_and_counted_under_one_name(output: Output
         noteworthy(logger(connector="paris"), counters, "subscription_recreated", reason="404")
     [line] = output.lines()
     assert (line["event"], line["level"], line["reason"]) == ("subscription_recreated", "warning", "404")
-    assert b'streamd_avaya_subscription_recreated_total{connector="paris"} 1.0' in metrics.render()
+    metrics.hand_over()
+    assert b'streamd_avaya_subscription_recreated_total{connector="paris"} 1.0' in b"".join(metrics.render())
 
 
 def test_metrics_of_every_connector_begin_at_zero_and_go_when_it_goes() -> None:
@@ -254,20 +255,24 @@ def test_metrics_of_every_connector_begin_at_zero_and_go_when_it_goes() -> None:
     metrics.for_connector("lyon", "avaya")
     metrics.set_state("paris", "live")
     metrics.spool_bytes.labels("paris").set(10)
-    page = metrics.render().decode()
+    metrics.hand_over()
+    page = b"".join(metrics.render()).decode()
     assert 'streamd_dead_letters_total{connector="paris"} 2.0' in page
     assert 'streamd_dead_letters_total{connector="lyon"} 0.0' in page
     assert 'streamd_connector_state{connector="paris",state="live"} 1.0' in page
     assert 'streamd_connector_state{connector="paris",state="lost"} 0.0' in page
     assert all(line.startswith(("#", "streamd_")) for line in page.splitlines())
     metrics.forget("paris")
-    assert "paris" not in metrics.render().decode()
+    assert "paris" not in b"".join(metrics.render()).decode()
 
 
 def test_two_sets_of_metrics_do_not_meet() -> None:
     one, other = Metrics(), Metrics()
     one.for_connector("paris", "avaya").count("pings")
-    assert b"pings" not in other.render()
+    for each in (one, other):
+        each.hand_over()
+    assert b"pings" in b"".join(one.render())
+    assert b"pings" not in b"".join(other.render())
 
 
 def test_a_counter_with_a_name_that_prometheus_refuses_is_a_bug_at_once() -> None:
