@@ -8,21 +8,20 @@ removed since, nor touch one that began since, of which the events say all there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime
 from operator import attrgetter
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from streamd.connectors.o2g.entities import Call, Leg, Participant
+from streamd.connectors.o2g.entities import Call
 from streamd.connectors.o2g.normalise import call_state_of, removal
+from streamd.connectors.o2g.row import Row, as_json
 from streamd.connectors.o2g.telephony import (
     CallCreated,
     CallModified,
     CallRemoved,
-    CallStateData,
     Reason,
     UserSnapshot,
     call_state,
@@ -31,29 +30,12 @@ from streamd.model import Event, Phase, State
 
 Items = list[Event | State]
 Changes = MutableMapping[str, bytes | None]
-T = TypeVar("T", Leg, Participant)
 
 PREFIX = "call/"
-_device: Callable[[Leg], str | None] = attrgetter("device_id")
-_participant: Callable[[Participant], str | None] = attrgetter("participant_id")
 _names: Callable[[CallCreated | CallModified | CallRemoved], tuple[str, str]] = attrgetter(
     "login_name", "call_ref"
 )
 _decode_name = msgspec.json.Decoder(tuple[str, str]).decode
-
-
-class Row(Struct):
-    """One call of one user. `data` is None after a restart, until something is heard of it.
-
-    `stale`: known before the channel was opened, and not heard of since. `whole`: `data` stands on a snapshot
-    of this session, or on the call's beginning. `since`: while it does not, the changes that came since the
-    channel was opened.
-    """
-
-    data: CallStateData | None = None
-    stale: bool = False
-    whole: bool = False
-    since: list[CallModified] = field(default_factory=list)
 
 
 class UserCalls(Struct):
@@ -70,7 +52,7 @@ class UserCalls(Struct):
         self.awaited = awaited
         self.removed.clear()
         for row in self.rows.values():
-            row.stale, row.whole, row.since = True, False, []
+            row.begin()
 
     def stale(self) -> list[str]:
         """Give the calls that were known before the channel was opened and not heard of since."""
@@ -101,11 +83,9 @@ class Calls:
         """Take a call that begins; one that is known already is replaced."""
         login, ref = _names(data)
         user = self._user(login)
-        data.call_state = call_state(data.call_data)
-        state = _told(login, ref, data)
         row = self._heard(login, user, ref, changes)
-        row.data, row.whole, row.since = state, True, []
-        items.append(call_state_of(login, ref, state, received))
+        row.tell(data)
+        items.append(call_state_of(login, ref, row.state(login, ref), received))
 
     def modified(self, data: CallModified, received: datetime, items: Items, changes: Changes) -> None:
         """Merge a change; with `previous_call_ref` the call moves, and the old one is removed."""
@@ -120,11 +100,13 @@ class Calls:
             row.stale = False
         if not row.whole:
             row.since.append(data)
-        state = row.data = merged(row.data, data)
-        data.call_state = state.call_state
+        if data.call_data is not None:
+            data.call_state, data.call_data = call_state(data.call_data), as_json(data.call_data)
+        row.change(data)
+        data.call_state = row.call_state
         # A change on top of what was before the gap, or of nothing, would be a state that never was.
         if row.whole or not user.awaited:
-            items.append(call_state_of(login, ref, state, received))
+            items.append(call_state_of(login, ref, row.state(login, ref), received))
 
     def removed(self, data: CallRemoved, received: datetime, items: Items, changes: Changes) -> None:
         """Take the end of a call."""
@@ -150,7 +132,7 @@ class Calls:
         for ref, row in user.rows.items():
             # What changed and is in no snapshot stands as far as it is known.
             if row.since:
-                items.append(call_state_of(login, ref, row.data, received))
+                items.append(call_state_of(login, ref, row.state(login, ref), received))
             row.whole, row.since = True, []
 
     def forget(self, logins: Iterable[str], received: datetime, items: Items, changes: Changes) -> None:
@@ -200,11 +182,11 @@ class Calls:
         row = self._heard(login, user, ref, changes)
         if row.whole:
             return
-        state = _told(login, ref, call)
-        for change in row.since:
-            state = merged(state, change)
-        row.data, row.whole, row.since = state, True, []
-        items.append(call_state_of(login, ref, state, received))
+        since = row.since
+        row.tell(call)
+        for change in since:
+            row.change(change)
+        items.append(call_state_of(login, ref, row.state(login, ref), received))
 
     def _retire(
         self,
@@ -230,55 +212,6 @@ class Calls:
             user.removed.add(ref)
         # An unknown call gets its null too: a spool that was lost knew it, perhaps.
         items.append(call_state_of(login, ref, None, received))
-
-
-def _told(login: str, ref: str, call: CallCreated | Call) -> CallStateData:
-    """Give the call as it is told whole."""
-    return CallStateData(
-        login_name=login,
-        call_ref=ref,
-        call_state=call_state(call.call_data),
-        call_data=call.call_data,
-        legs=call.legs,
-        participants=call.participants,
-    )
-
-
-def merged(state: CallStateData | None, change: CallModified) -> CallStateData:
-    """Give the call as it is after `change`; nothing of `state` is altered."""
-    state = state or CallStateData()
-    call_data = change.call_data or state.call_data
-    legs, participants = state.legs, state.participants
-    if change.modified_legs or change.added_legs or change.removed_legs:
-        gone = [leg.device_id for leg in change.removed_legs or ()]
-        legs = _merged(legs, change.modified_legs, change.added_legs, gone, _device)
-    left = change.removed_participant_ids or ()
-    if change.modified_participants or change.added_participants or left:
-        participants = _merged(
-            participants, change.modified_participants, change.added_participants, left, _participant
-        )
-    return CallStateData(
-        login_name=change.login_name,
-        call_ref=change.call_ref,
-        call_state=call_state(call_data),
-        call_data=call_data,
-        legs=legs,
-        participants=participants,
-    )
-
-
-def _merged(
-    before: list[T] | None,
-    modified: list[T] | None,
-    added: list[T] | None,
-    gone: Collection[str | None],
-    name: Callable[[T], str | None],
-) -> list[T]:
-    """Give the list with the changed ones in their old places, the new ones behind, the gone left out."""
-    found: dict[str | None, T] = {name(e): e for part in (before, modified, added) for e in part or ()}
-    for each in gone:
-        found.pop(each, None)
-    return list(found.values())
 
 
 def _name(login: str, ref: str) -> str:

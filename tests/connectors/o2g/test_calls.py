@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from streamd.connectors.o2g.calls import Calls
+from streamd.connectors.o2g.entities import Call, Leg
+from streamd.connectors.o2g.row import Row
 from streamd.connectors.o2g.telephony import CallCreated, CallModified, CallRemoved, UserSnapshot
 from streamd.connectors.o2g.wire import decode_message
 from streamd.errors import BadRecord
@@ -16,6 +18,10 @@ from streamd.model import Event, State
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LOGIN = "oxe1001"
+
+
+def published(data: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(data))
 
 
 class Board:
@@ -53,7 +59,7 @@ class Board:
             elif item.data is None:
                 self.topic.pop(item.key, None)
             else:
-                self.topic[item.key] = msgspec.to_builtins(item.data)
+                self.topic[item.key] = published(item.data)
         for name, value in changes.items():
             if value is None:
                 self.kept.pop(name, None)
@@ -114,6 +120,27 @@ def test_a_call_is_what_its_events_add_up_to() -> None:
     assert board.topic == board.kept == {}
 
 
+def test_legs_and_participants_of_one_name_or_none_are_all_told() -> None:
+    board = Board()
+    board.take("OnCallCreated", "1", legs=[leg("a", "1"), {}, leg("a", "2"), {}], participants=[{}, {}])
+    state = board.topic[f"{LOGIN}|1"]
+    assert [each.get("state") for each in state["legs"]] == ["1", None, "2", None]
+    assert state["participants"] == [{}, {}]
+    board.take("OnCallModified", "1", modifiedLegs=[leg("a", "3")], addedParticipants=[{"state": "4"}])
+    state = board.topic[f"{LOGIN}|1"]
+    assert [each.get("state") for each in state["legs"]] == ["3", None, "2", None]
+    assert state["participants"] == [{"state": "4"}, {}]
+
+
+def test_a_state_that_was_told_is_not_altered_by_what_comes_after() -> None:
+    row = Row()
+    row.tell(Call(legs=[Leg(device_id="a", state="DIALING")]))
+    told = row.state(LOGIN, "1")
+    row.change(CallModified(modified_legs=[Leg(device_id="a", state="ACTIVE")]))
+    states = [published(state)["legs"][0]["state"] for state in (told, row.state(LOGIN, "1"))]
+    assert states == ["DIALING", "ACTIVE"]
+
+
 @pytest.mark.parametrize(
     ("word", "state"),
     [
@@ -130,8 +157,12 @@ def test_a_call_is_what_its_events_add_up_to() -> None:
     ],
 )
 def test_the_canonical_state_stands_beside_o2gs_word(word: str, state: str) -> None:
-    event = Board().take("OnCallCreated", "1", **data(word))
-    assert (event.call_state, event.call_data.state) == (state, word)
+    board = Board()
+    for name in ("OnCallCreated", "OnCallModified"):
+        event = published(board.take(name, "1", **data(word)))
+        assert (event["call_state"], event["call_data"]["state"]) == (state, word)
+    event = published(board.take("OnTelephonyState", state={"calls": [call("2", word)]}))
+    assert [each["call_state"] for each in event["state"]["calls"]] == [state]
 
 
 def test_a_change_without_call_data_has_the_state_from_before() -> None:
@@ -230,6 +261,15 @@ def test_a_snapshot_taken_before_changes_takes_them_again() -> None:
     board.begin(LOGIN)
     board.take("OnCallModified", "1", **data("ACTIVE"))
     board.snapshot(call("1", "RINGING_OUTGOING"))
+    assert board.states() == {f"{LOGIN}|1": "active"}
+
+
+def test_a_snapshot_takes_no_changes_again_of_a_channel_before() -> None:
+    board = Board()
+    board.begin(LOGIN)
+    board.take("OnCallModified", "1", **data("HELD"))
+    board.begin(LOGIN)
+    board.snapshot(call("1", "ACTIVE"))
     assert board.states() == {f"{LOGIN}|1": "active"}
 
 
