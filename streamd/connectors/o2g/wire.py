@@ -87,6 +87,7 @@ def _several(line: bytes) -> list[Any]:
             value, end = _scan(text, at)
             found.append(value)
             at = end + len(text[end:]) - len(text[end:].lstrip())
+        _encode(found)  # half a surrogate pair passes for JSON, and could not be published
     except (ValueError, RecursionError):
         return []
     return found

@@ -212,6 +212,8 @@ def test_several_objects_on_a_line_are_several_events() -> None:
         (b"{" * 100_000, "neither a JSON object nor several"),
         (b'{"a":' * 100_000, "neither a JSON object nor several"),
         (b'{"a":NaN}', "neither a JSON object nor several"),
+        (b'{"a":"\\ud800"}', "neither a JSON object nor several"),
+        (b'{} {"\\udfff":1}', "neither a JSON object nor several"),
         (b'{"eventName":"OnCallCreated","callRef":"1"}', "a call without loginName or callRef"),
         (b'{"eventName":"OnCallRemoved","loginName":"x","callRef":7}', "a call without loginName or callRef"),
     ],
