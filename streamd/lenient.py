@@ -183,9 +183,8 @@ def _becoming(entity: type[Entity]) -> Callable[[Any], None]:
 
 
 def _default(place: FieldInfo) -> Any:
-    if place.default is not msgspec.NODEFAULT:
-        return place.default
-    return msgspec.field(default_factory=place.default_factory)
+    """Give a field's default; from a factory only that it is published, and a twin is not."""
+    return place.default if place.default is not msgspec.NODEFAULT else place.default_factory()
 
 
 _TEXT = Annotated[str, msgspec.Meta(min_length=1)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from msgspec import Raw, Struct, field
 from msgspec.json import Encoder
@@ -59,7 +59,7 @@ class Row(Struct):
         if change.call_data is not None:
             self.call_state, self.call_data = change.call_state, change.call_data
         if change.modified_legs or change.added_legs or change.removed_legs:
-            gone = [leg.device_id for leg in change.removed_legs or ()]
+            gone = map(_device, change.removed_legs or ())
             self.legs = _changed(self.legs, change.modified_legs, change.added_legs, gone, _device)
         left = change.removed_participant_ids or ()
         if change.modified_participants or change.added_participants or left:
@@ -81,7 +81,7 @@ class Row(Struct):
 
 def as_json(value: T) -> T:
     """Give the JSON of a value, to stand where the value stood; None stays."""
-    return cast("T", Raw(_encode(value))) if value is not None else value
+    return value if value is None else Raw(_encode(value))  # type: ignore[return-value]
 
 
 def _named(parts: list[P] | None, name: Callable[[P], str | None]) -> Parts[P] | None:
