@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from streamd.model import Event, Origin, Phase, Record, State, Stream
 
 Mode = Literal["structured", "binary"]
 Headers = tuple[tuple[str, bytes], ...]
 _JSON = "application/json"
-_STRUCTURED: Headers = (("content-type", b"application/cloudevents+json"),)
+_CONTENT_TYPE = ("content-type", b"application/cloudevents+json")
+_STRUCTURED: Headers = (_CONTENT_TYPE,)
 
 
 class CloudEvent(Struct, omit_defaults=True):
@@ -42,10 +43,11 @@ class CloudEvent(Struct, omit_defaults=True):
 
 
 class _Moment(Struct):
-    """An instant as JSON, and in milliseconds since 1970."""
+    """An instant as JSON, in milliseconds since 1970, and as both times of what has no other."""
 
     json: bytes
     milliseconds: int
+    times: bytes
 
 
 class _Head(Struct):
@@ -69,69 +71,20 @@ def digits(number: int) -> str:
 
 
 class Envelope:
-    """Make the records of one spool: one epoch, one mode. Used by one thread at a time.
-
-    The JSON is put together by hand: a Struct of the varying attributes would cost twice as much.
-    """
+    """What the records of one spool have in common: one epoch, one mode. Used by one thread at a time."""
 
     def __init__(self, epoch: str, mode: Mode) -> None:
-        self._epoch = epoch
-        self._position = ("epoch", epoch.encode())
-        self._structured = mode == "structured"
-        self._heads: dict[tuple[str, str, str, int, bool], _Head] = {}
+        self.epoch = epoch
+        self.position = ("epoch", epoch.encode())
+        self.structured = mode == "structured"
         self._received: datetime | None = None
-        self._moment = _Moment(b"", 0)
+        self._moment = _Moment(b"", 0, b"")
 
-    def event(self, event: Event, origin: Origin, number: int) -> Record:
-        """Write an event that was accepted as `number` of its source. Raises ValueError for a naive time."""
-        sequence = digits(number)
-        received = self._moment_of(event.received)
-        head = self._head(origin, event.stream, event.type, event.major, True)
-        time = received if event.time is None else _moment(event.time)
-        id_ = event.id or f"{self._epoch}-{sequence}"
-        key = f"{origin.connector}|{event.key}".encode()
-        if not self._structured:
-            headers = _headers(head, id_, time, received, event, event.phase, sequence)
-            return Record(key, _encode(event.data), headers, received.milliseconds)
-        place = _PHASES[event.phase] + b',"sequence":"' + sequence.encode() + b'"'
-        return Record(
-            key, _value(head, id_, time, received, event, place), _STRUCTURED, received.milliseconds
-        )
+    def source(self, origin: Origin, stream: Stream) -> Source:
+        """Give what makes the records of one stream of one connector."""
+        return Source(self, origin, stream)
 
-    def state(self, state: State, origin: Origin, number: int, merged: int) -> Record:
-        """Write a state, the `number`th of its source, into which event `merged` was merged last."""
-        key = f"{origin.connector}|{state.key}".encode()
-        received = self._moment_of(state.received)
-        position = (self._position, ("sequence", digits(merged).encode()))
-        if state.data is None:
-            return Record(key, None, position, received.milliseconds)
-        head = self._head(origin, state.stream, state.type, state.major, False)
-        id_ = f"{self._epoch}-{digits(number)}"
-        if not self._structured:
-            headers = _headers(head, id_, received, received, state) + position
-            return Record(key, _encode(state.data), headers, received.milliseconds)
-        value = _value(head, id_, received, received, state, b"")
-        return Record(key, value, _STRUCTURED + position, received.milliseconds)
-
-    def _head(self, origin: Origin, stream: Stream, type_: str, major: int, counted: bool) -> _Head:
-        """Give the head; only what is `counted` carries epoch and sequence as attributes."""
-        name = (origin.connector, stream.name, type_, major, counted)
-        head = self._heads.get(name)
-        if head is None:
-            attributes = {
-                "specversion": "1.0",
-                "source": origin.source(stream),
-                "type": type_,
-                "dataschema": f"urn:streamd:schema:{type_}:{major}",
-                "vendor": origin.vendor,
-                "connector": origin.connector,
-            }
-            if counted:
-                attributes["epoch"] = self._epoch
-            head = self._heads[name] = _Head(_json_head(attributes), _header_head(attributes))
-        return head
-
-    def _moment_of(self, received: datetime) -> _Moment:
+    def moment(self, received: datetime) -> _Moment:
         """Give the moment of a receipt; what was read together shares the instant."""
         if received is not self._received:
             self._moment = _moment(received)
@@ -139,33 +92,96 @@ class Envelope:
         return self._moment
 
 
-def _value(
-    head: _Head, id_: str, time: _Moment, received: _Moment, item: Event | State, place: bytes
-) -> bytes:
+class Source:
+    """Make the records of one stream of one connector.
+
+    The JSON is put together by hand: a Struct of the varying attributes would cost twice as much.
+    """
+
+    def __init__(self, envelope: Envelope, origin: Origin, stream: Stream) -> None:
+        self._envelope = envelope
+        self._origin = origin
+        self._stream = stream
+        self._key = f"{origin.connector}|"
+        self._heads: dict[tuple[str, int, bool], _Head] = {}
+
+    def event(self, event: Event, number: int) -> Record:
+        """Write an event that was accepted as the `number`th. Raises ValueError for a naive time."""
+        envelope = self._envelope
+        key = (self._key + event.key).encode()
+        sequence = digits(number)
+        received = envelope.moment(event.received)
+        time = None if event.time is None else _encode(_utc(event.time))
+        head = self._heads.get((event.type, event.major, True)) or self._head(event.type, event.major, True)
+        id_ = event.id or f"{envelope.epoch}-{sequence}"
+        if not envelope.structured:
+            headers = _headers(head, id_, time or received.json, received.json, event, event.phase, sequence)
+            return Record(key, _encode(event.data), headers, received.milliseconds)
+        times = received.times if time is None else _times(time, received.json)
+        place = _PHASES[event.phase] + b',"sequence":"' + sequence.encode() + b'"'
+        value = _value(head, id_, times, event, place)
+        return Record(key, value, _STRUCTURED, received.milliseconds)
+
+    def state(self, state: State, number: int, merged: int) -> Record:
+        """Write the `number`th state, into which event `merged` was merged last."""
+        envelope = self._envelope
+        key = (self._key + state.key).encode()
+        received = envelope.moment(state.received)
+        sequence = ("sequence", digits(merged).encode())
+        if state.data is None:
+            return Record(key, None, (envelope.position, sequence), received.milliseconds)
+        head = self._heads.get((state.type, state.major, False)) or self._head(state.type, state.major, False)
+        id_ = f"{envelope.epoch}-{digits(number)}"
+        if not envelope.structured:
+            headers = (*_headers(head, id_, received.json, received.json, state), envelope.position, sequence)
+            return Record(key, _encode(state.data), headers, received.milliseconds)
+        value = _value(head, id_, received.times, state, b"")
+        return Record(key, value, (_CONTENT_TYPE, envelope.position, sequence), received.milliseconds)
+
+    def _head(self, type_: str, major: int, counted: bool) -> _Head:
+        """Make the head of a type; only what is `counted` carries epoch and sequence as attributes."""
+        attributes = {
+            "specversion": "1.0",
+            "source": self._origin.source(self._stream),
+            "type": type_,
+            "dataschema": f"urn:streamd:schema:{type_}:{major}",
+            "vendor": self._origin.vendor,
+            "connector": self._origin.connector,
+        }
+        if counted:
+            attributes["epoch"] = self._envelope.epoch
+        head = _Head(_json_head(attributes), _header_head(attributes))
+        self._heads[type_, major, counted] = head
+        return head
+
+
+def _value(head: _Head, id_: str, times: bytes, item: Event | State, place: bytes) -> bytes:
     """Give the whole JSON of structured mode; `place` is what only events have."""
+    subject, tenant, data = item.subject, item.tenant, item.data
     return b"".join(
         (
             head.json,
             _encode(id_),
-            b',"time":',
-            time.json,
-            b',"receivedtime":',
-            received.json,
-            b',"subject":' + _encode(item.subject) if item.subject else b"",
-            b',"tenant":' + _encode(item.tenant) if item.tenant else b"",
+            times,
+            b',"subject":' + _encode(subject) if subject else b"",
+            b',"tenant":' + _encode(tenant) if tenant else b"",
             place,
             b',"data":',
-            _encode(item.data),
+            data if type(data) is Raw else _encode(data),
             b"}",
         )
     )
 
 
+def _times(time: bytes, received: bytes) -> bytes:
+    return b',"time":%b,"receivedtime":%b' % (time, received)
+
+
 def _headers(
     head: _Head,
     id_: str,
-    time: _Moment,
-    received: _Moment,
+    time: bytes,
+    received: bytes,
     item: Event | State,
     phase: Phase | None = None,
     sequence: str | None = None,
@@ -175,15 +191,16 @@ def _headers(
     return (
         *head.headers,
         ("ce_id", id_.encode()),
-        ("ce_time", time.json[1:-1]),
-        ("ce_receivedtime", received.json[1:-1]),
+        ("ce_time", time[1:-1]),
+        ("ce_receivedtime", received[1:-1]),
         *((f"ce_{name}", text.encode()) for name, text in texts.items() if text),
     )
 
 
 def _moment(at: datetime) -> _Moment:
     at = _utc(at)
-    return _Moment(_encode(at), int(at.timestamp() * 1000))
+    json = _encode(at)
+    return _Moment(json, int(at.timestamp() * 1000), _times(json, json))
 
 
 def _utc(at: datetime) -> datetime:

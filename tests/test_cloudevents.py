@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamd.cloudevents import CloudEvent, Envelope, Mode
+from streamd.cloudevents import CloudEvent, Envelope, Mode, Source
 from streamd.model import Event, Origin, Phase, Record, State, Stream
 
 EPOCH = "20260102T030405678901Z"
@@ -36,13 +37,21 @@ BARE = Event(MEASURES, "k", "streamd.measure.upserted", None, RECEIVED)
 STATE = State(MEASURES_STATE, MEASURES, "k", "streamd.measure.state", {"a": 1}, RECEIVED, "s", "acc")
 
 
+def measures(mode: Mode) -> Source:
+    return Envelope(EPOCH, mode).source(ORIGIN, MEASURES)
+
+
+def states(mode: Mode) -> Source:
+    return Envelope(EPOCH, mode).source(ORIGIN, MEASURES_STATE)
+
+
 def attributes(record: Record) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(record.value or b"")
     return found
 
 
 def test_a_structured_event_is_one_json_object_with_every_attribute() -> None:
-    record = Envelope(EPOCH, "structured").event(WHOLE, ORIGIN, 12)
+    record = measures("structured").event(WHOLE, 12)
     assert record.key == "avaya-emea|acc|Agent|é".encode()
     assert record.headers == (("content-type", b"application/cloudevents+json"),)
     assert record.timestamp == 1767323045678
@@ -67,7 +76,7 @@ def test_a_structured_event_is_one_json_object_with_every_attribute() -> None:
 
 
 def test_a_binary_event_has_its_attributes_as_headers_and_its_data_as_value() -> None:
-    record = Envelope(EPOCH, "binary").event(WHOLE, ORIGIN, 12)
+    record = measures("binary").event(WHOLE, 12)
     assert dict(record.headers) == {
         "content-type": b"application/json",
         "ce_specversion": b"1.0",
@@ -91,7 +100,7 @@ def test_a_binary_event_has_its_attributes_as_headers_and_its_data_as_value() ->
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 def test_attributes_without_a_value_are_left_out_and_time_and_id_are_given(mode: Mode) -> None:
-    record = Envelope(EPOCH, mode).event(BARE, ORIGIN, 3)
+    record = measures(mode).event(BARE, 3)
     if mode == "structured":
         found = attributes(record)
     else:
@@ -102,16 +111,22 @@ def test_attributes_without_a_value_are_left_out_and_time_and_id_are_given(mode:
     assert found["time"] == found["receivedtime"] == "2026-01-02T03:04:05.678901Z"
 
 
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_data_that_is_json_already_is_written_as_it_is(mode: Mode) -> None:
+    event = msgspec.structs.replace(WHOLE, data=msgspec.Raw(msgspec.json.encode(WHOLE.data)))
+    assert measures(mode).event(event, 12) == measures(mode).event(WHOLE, 12)
+
+
 def test_an_empty_text_is_no_value() -> None:
     event = msgspec.structs.replace(BARE, subject="", tenant="", id="")
-    found = attributes(Envelope(EPOCH, "structured").event(event, ORIGIN, 3))
+    found = attributes(measures("structured").event(event, 3))
     assert not found.keys() & {"subject", "tenant"}
     assert found["id"].startswith(EPOCH)
 
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 def test_a_state_carries_the_last_event_merged_as_headers_and_counts_for_itself(mode: Mode) -> None:
-    record = Envelope(EPOCH, mode).state(STATE, ORIGIN, 4, 12)
+    record = states(mode).state(STATE, 4, 12)
     headers = dict(record.headers)
     assert headers["epoch"] == EPOCH.encode()
     assert headers["sequence"] == b"00000000000000000012"
@@ -132,7 +147,7 @@ def test_a_state_carries_the_last_event_merged_as_headers_and_counts_for_itself(
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 def test_a_tombstone_carries_nothing_but_the_last_event_merged(mode: Mode) -> None:
     gone = msgspec.structs.replace(STATE, data=None)
-    record = Envelope(EPOCH, mode).state(gone, ORIGIN, 4, 12)
+    record = states(mode).state(gone, 4, 12)
     assert record.value is None
     assert record.headers == (("epoch", EPOCH.encode()), ("sequence", b"00000000000000000012"))
     assert record.key == b"avaya-emea|k"
@@ -141,38 +156,38 @@ def test_a_tombstone_carries_nothing_but_the_last_event_merged(mode: Mode) -> No
 def test_times_are_utc_and_one_without_a_zone_is_refused() -> None:
     berlin = timezone(timedelta(hours=2))
     event = msgspec.structs.replace(WHOLE, time=datetime(2026, 1, 2, 5, 4, 4, tzinfo=berlin))
-    assert attributes(Envelope(EPOCH, "structured").event(event, ORIGIN, 1))["time"] == "2026-01-02T03:04:04Z"
+    assert attributes(measures("structured").event(event, 1))["time"] == "2026-01-02T03:04:04Z"
     naive = msgspec.structs.replace(WHOLE, time=datetime(2026, 1, 2))  # noqa: DTZ001 - the point
     with pytest.raises(ValueError, match="zone"):
-        Envelope(EPOCH, "structured").event(naive, ORIGIN, 1)
+        measures("structured").event(naive, 1)
 
 
 def test_types_sources_and_majors_that_take_turns_are_never_mixed_up() -> None:
     envelope = Envelope(EPOCH, "structured")
-    other = Origin("paris", "o2g")
+    origins, streams = (ORIGIN, Origin("paris", "o2g")), (MEASURES, Stream("streamd", "connectors"))
+    sources = {each: envelope.source(*each) for each in product(origins, streams)}
     for _ in range(2):
-        for origin in (ORIGIN, other):
-            for stream in (MEASURES, Stream("streamd", "connectors")):
-                for type_ in ("a.b", "c.d"):
-                    for major in (1, 2):
-                        event = Event(stream, "k", type_, 1, RECEIVED, major=major)
-                        found = attributes(envelope.event(event, origin, 1))
-                        assert found["source"] == origin.source(stream)
-                        assert (found["type"], found["dataschema"]) == (
-                            type_,
-                            f"urn:streamd:schema:{type_}:{major}",
-                        )
-                        assert (found["vendor"], found["connector"]) == (origin.vendor, origin.connector)
-                        state = State(stream, MEASURES, "k", type_, 1, RECEIVED, major=major)
-                        assert "epoch" not in attributes(envelope.state(state, origin, 1, 1))
+        for (origin, stream), source in sources.items():
+            for type_ in ("a.b", "c.d"):
+                for major in (1, 2):
+                    event = Event(stream, "k", type_, 1, RECEIVED, major=major)
+                    found = attributes(source.event(event, 1))
+                    assert found["source"] == origin.source(stream)
+                    assert (found["type"], found["dataschema"]) == (
+                        type_,
+                        f"urn:streamd:schema:{type_}:{major}",
+                    )
+                    assert (found["vendor"], found["connector"]) == (origin.vendor, origin.connector)
+                    state = State(stream, MEASURES, "k", type_, 1, RECEIVED, major=major)
+                    assert "epoch" not in attributes(source.state(state, 1, 1))
 
 
 def test_timestamps_follow_the_time_of_receipt() -> None:
-    envelope = Envelope(EPOCH, "structured")
+    source = measures("structured")
     for second in (0, 0, 1, 0):
         received = RECEIVED + timedelta(seconds=second)
         event = msgspec.structs.replace(BARE, received=received)
-        assert envelope.event(event, ORIGIN, 1).timestamp == int(received.timestamp() * 1000)
+        assert source.event(event, 1).timestamp == int(received.timestamp() * 1000)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -192,8 +207,8 @@ def test_any_text_survives_in_both_modes_and_fits_the_published_schema(
     event = Event(
         MEASURES, key, "a.b", {"text": key}, RECEIVED, subject=subject, phase=phase, tenant=tenant, id=id_
     )
-    structured = Envelope(EPOCH, "structured").event(event, ORIGIN, number)
-    binary = Envelope(EPOCH, "binary").event(event, ORIGIN, number)
+    structured = measures("structured").event(event, number)
+    binary = measures("binary").event(event, number)
     as_schema = msgspec.to_builtins(msgspec.json.decode(structured.value or b"", type=CloudEvent))
     assert as_schema == attributes(structured)
     headers = {name: value.decode() for name, value in binary.headers}

@@ -29,26 +29,31 @@ def murmur2(data: bytes) -> int:
     return hashed ^ hashed >> 15
 
 
-class Partitioner:
-    """Give key -> partition, remembering what it needs of the hashes of the keys seen last.
+class Partitioner(dict[bytes, int]):
+    """key -> what its hash leaves divided by a number that the partition counts of all topics divide.
 
-    That is their rest by a number that all partition counts divide: mostly a small int, of which CPython has
-    one for all, where a hash would take 32 bytes.
+    It remembers the keys seen last, and a lookup is all that most cost. What is left is mostly a small int,
+    of which CPython has one for all, where a hash would take 32 bytes.
     """
 
     def __init__(self, remembered: int = _CACHED_KEYS) -> None:
+        super().__init__()
         self._remembered = remembered
         self._divided_by = 1
-        self._rests: dict[bytes, int] = {}
+
+    def serve(self, partitions: int) -> None:
+        """From now on what is given, divided by `partitions`, leaves a key's partition in such a topic."""
+        if self._divided_by % partitions:
+            self._divided_by = lcm(self._divided_by, partitions)
+            self.clear()
+
+    def __missing__(self, key: bytes) -> int:
+        if len(self) >= self._remembered:
+            self.clear()
+        rest = self[key] = (murmur2(key) & 0x7FFFFFFF) % self._divided_by
+        return rest
 
     def partition(self, key: bytes, partitions: int) -> int:
         """Give the partition of `key` in a topic of `partitions`."""
-        if self._divided_by % partitions:
-            self._divided_by = lcm(self._divided_by, partitions)
-            self._rests.clear()
-        rest = self._rests.get(key)
-        if rest is None:
-            if len(self._rests) >= self._remembered:
-                self._rests.clear()
-            rest = self._rests[key] = (murmur2(key) & 0x7FFFFFFF) % self._divided_by
-        return rest % partitions
+        self.serve(partitions)
+        return self[key] % partitions

@@ -10,9 +10,10 @@ from itertools import count
 
 from msgspec import Struct
 
-from streamd.cloudevents import Envelope
+from streamd.cloudevents import Envelope, Source
 from streamd.model import Event, Origin, State, Stream
-from streamd.spool.rows import Place, Row, TopicRows
+from streamd.publish.partitioner import Partitioner
+from streamd.spool.rows import Row, TopicRows
 from streamd.spool.store import Numbers
 
 
@@ -32,15 +33,18 @@ class Assembled(Struct):
     changes: dict[tuple[str, str], bytes | None]
 
 
-class _Source(Struct):
-    """One stream of one connector: the last number given, and the last one `told` in an `Assembled`; of each
-    key the last state that is not written yet, with the event merged into it."""
+class _Source:
+    """One stream of one connector: the last number given; of each key the last state that is not written yet,
+    with the event merged into it."""
 
-    name: tuple[str, str]
-    rows: TopicRows
-    number: int
-    told: int
-    states: dict[str, tuple[State, int]]
+    __slots__ = ("name", "number", "records", "rows", "states")
+
+    def __init__(self, name: tuple[str, str], records: Source, rows: TopicRows, number: int) -> None:
+        self.name = name
+        self.records = records
+        self.rows = rows
+        self.number = number
+        self.states: dict[str, tuple[State, int]] = {}
 
 
 class Assembly:
@@ -52,13 +56,13 @@ class Assembly:
         prefix: str,
         committed: Numbers,
         partitions: Callable[[str], int],
-        place: Place,
+        partitioner: Partitioner,
     ) -> None:
         self._envelope = envelope
         self._prefix = prefix
         self._committed = committed
         self._partitions = partitions
-        self._place = place
+        self._partitioner = partitioner
         self._topics: dict[str, TopicRows] = {}
         self._sources: dict[str, dict[Stream, _Source]] = {}
         self._numbers: Numbers = {}
@@ -66,48 +70,48 @@ class Assembly:
 
     def add(self, origin: Origin, handovers: Iterable[Handover]) -> None:
         """Number and encode all that one connector brings. Of several states of a key the last is written."""
-        write = self._envelope.event
-        connector = origin.connector
-        sources = self._sources.setdefault(connector, {})
+        sources = self._sources.setdefault(origin.connector, {})
+        brought: list[_Source] = []
         stream = state_stream = of_stream = None  # those of the item before: most often they are the same
         for handover in handovers:
             for item in handover.items:
                 if isinstance(item, Event):
                     if item.stream is not stream:
                         stream = item.stream
-                        source = sources.get(stream) or self._open(connector, stream)
+                        source = sources.get(stream) or self._open(origin, stream)
+                        brought.append(source)
                     source.number += 1
-                    source.rows.put(origin, write(item, origin, source.number))
+                    source.rows.put(origin, source.records.event(item, source.number))
                 else:
                     if item.stream is not state_stream or item.of is not of_stream:
                         state_stream, of_stream = item.stream, item.of
-                        states = (sources.get(state_stream) or self._open(connector, state_stream)).states
-                        merged = sources.get(of_stream) or self._open(connector, of_stream)
-                    states[item.key] = (item, merged.number)
+                        latest = sources.get(state_stream) or self._open(origin, state_stream)
+                        merged = sources.get(of_stream) or self._open(origin, of_stream)
+                        brought.append(latest)
+                    latest.states[item.key] = (item, merged.number)
             for name, value in handover.changes.items():
-                self._changes[connector, name] = value
-        self._end(origin, sources.values())
+                self._changes[origin.connector, name] = value
+        self._end(origin, brought)
 
-    def _open(self, connector: str, stream: Stream) -> _Source:
+    def _open(self, origin: Origin, stream: Stream) -> _Source:
         topic = f"{self._prefix}.{stream.topic}"
         rows = self._topics.get(topic)
         if rows is None:
-            rows = self._topics[topic] = TopicRows(topic, self._partitions(topic), self._place)
-        name = (connector, stream.name)
-        number = self._committed.get(name, 0)
-        source = self._sources[connector][stream] = _Source(name, rows, number, number, {})
+            rows = self._topics[topic] = TopicRows(topic, self._partitions(topic), self._partitioner)
+        name = (origin.connector, stream.name)
+        records = self._envelope.source(origin, stream)
+        source = _Source(name, records, rows, self._committed.get(name, 0))
+        self._sources[origin.connector][stream] = source
         return source
 
     def _end(self, origin: Origin, sources: Iterable[_Source]) -> None:
-        write = self._envelope.state
         for source in sources:
             if source.states:
                 for state, merged in source.states.values():
                     source.number += 1
-                    source.rows.put(origin, write(state, origin, source.number, merged))
+                    source.rows.put(origin, source.records.state(state, source.number, merged))
                 source.states.clear()
-            if source.number != source.told:
-                self._numbers[source.name] = source.told = source.number
+            self._numbers[source.name] = source.number
 
     def take(self, first: int) -> Assembled:
         """Give what was added since the last time; the first row has id `first`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from cramjam import DecompressionError, lz4
 from msgspec import Struct
 
 from streamd.model import Origin, Record
+from streamd.publish.partitioner import Partitioner
 from streamd.spool.sqlite import SpoolCorrupt
 
 _ROW_BYTES = 256 * 1024  # a row is what one Kafka batch takes; larger groups become several rows
@@ -25,7 +26,7 @@ CREATE VIEW shares AS
 """
 """`rows.shares` is a JSON list of what `Share` holds; the view has one line for each."""
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
 _decode = msgspec.msgpack.Decoder(list[Record]).decode
 
 
@@ -61,17 +62,16 @@ class Row(Struct):
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        for share in self.shares:
-            self.count += share.count
-            self.bytes += share.bytes
+        if not self.count:
+            for share in self.shares:
+                self.count += share.count
+                self.bytes += share.bytes
 
     @property
     def connectors(self) -> set[str]:
         return {share.connector for share in self.shares}
 
 
-Place = Callable[[bytes, int], int]
-"""(key, partitions) -> partition."""
 Group = tuple[Origin, Sequence[Record]]
 """Some records of one connector, in order."""
 
@@ -84,49 +84,62 @@ class LaneSize(Struct, frozen=True):
     rows: int
 
 
+class _OpenRow:
+    """A row in the making; `share` is the last of its shares."""
+
+    __slots__ = ("bytes", "partition", "records", "share", "shares")
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.bytes = 0
+        self.records: list[Record] = []
+        self.shares: list[Share] = []
+        self.share: Share | None = None
+
+
 class TopicRows:
     """Rows of one topic in the making.
 
     What one connector has for it is put in one go: it has one share of a row.
     """
 
-    def __init__(self, topic: str, partitions: int, place: Place) -> None:
+    def __init__(self, topic: str, partitions: int, partitioner: Partitioner) -> None:
+        partitioner.serve(partitions)
         self._topic = topic
         self._partitions = partitions
-        self._place = place
-        self._made: list[Row] = []
-        self._open: dict[int, tuple[Row, list[Record]]] = {}
+        self._partitioner = partitioner
+        self._made: list[_OpenRow] = []
+        self._open: dict[int, _OpenRow] = {}
 
     def put(self, origin: Origin, record: Record) -> None:
         """Put a record into the row of its partition, or where that is full into another one."""
-        partition = self._place(record.key, self._partitions)
+        partition = self._partitioner[record.key] % self._partitions
         size = record_bytes(record)
         opened = self._open.get(partition)
-        if opened is None or opened[0].bytes + size > _ROW_BYTES:
+        if opened is None or opened.bytes + size > _ROW_BYTES:
             opened = self._open[partition] = self._begin(partition)
-        row, records = opened
-        shares = row.shares
-        if not shares or shares[-1].connector != origin.connector:
-            shares.append(Share(origin.connector, origin.vendor, 0, 0))
-        share = shares[-1]
-        share.count += 1
-        share.bytes += size
-        row.count += 1
-        row.bytes += size
-        records.append(record)
+        opened.bytes += size
+        opened.records.append(record)
+        share = opened.share
+        if share is None or share.connector != origin.connector:
+            opened.share = share = Share(origin.connector, origin.vendor, 1, size)
+            opened.shares.append(share)
+        else:
+            share.count += 1
+            share.bytes += size
 
-    def _begin(self, partition: int) -> tuple[Row, list[Record]]:
-        records: list[Record] = []
-        row = Row(0, self._topic, partition, [], records)
-        self._made.append(row)
-        return row, records
+    def _begin(self, partition: int) -> _OpenRow:
+        opened = _OpenRow(partition)
+        self._made.append(opened)
+        return opened
 
     def take(self, ids: Iterator[int]) -> list[Row]:
         """Give the rows with their ids, and begin again."""
         made, self._made, self._open = self._made, [], {}
-        for row in made:
-            row.id = next(ids)
-        return made
+        return [
+            Row(next(ids), self._topic, row.partition, row.shares, row.records, len(row.records), row.bytes)
+            for row in made
+        ]
 
 
 def by_connector(shares: Iterable[Share], records: Sequence[Record]) -> Iterator[Group]:
@@ -148,7 +161,9 @@ def packed(row: Row) -> tuple[int, str, int, str, int, bytes]:
     Its records resemble each other: LZ4 costs no more than the checksum of all that it saves, and SQLite
     writes and reads each page by a system call or two.
     """
-    payload = _compressed(_encode(row.records))
+    encoded = bytearray(row.bytes)
+    _encode_into(row.records, encoded)
+    payload = _compressed(encoded)
     shares = _encode_shares(row.shares).decode()
     return row.id, row.topic, row.partition, shares, zlib.crc32(payload), payload
 
@@ -185,5 +200,5 @@ def packed_anew(payload: bytes, checksum: int) -> tuple[int, bytes]:
     return zlib.crc32(payload), payload
 
 
-def _compressed(payload: bytes) -> bytes:
+def _compressed(payload: bytes | bytearray) -> bytes:
     return bytes(lz4.compress_block(payload))

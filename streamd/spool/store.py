@@ -18,9 +18,10 @@ import msgspec
 from msgspec import Struct, field
 
 from streamd.errors import SpoolUnusable
+from streamd.publish.partitioner import Partitioner
 from streamd.spool import directory
 from streamd.spool.migration import FORMAT, migrate, refuse_later
-from streamd.spool.rows import SCHEMA, LaneSize, Place, Row, TopicRows, by_connector, packed, unpacked
+from streamd.spool.rows import SCHEMA, LaneSize, Row, TopicRows, by_connector, packed, unpacked
 from streamd.spool.sqlite import SpoolCorrupt, SpoolDiskFull, connect, mapped, transaction
 
 _PAGE = 4096
@@ -185,7 +186,7 @@ class Store:
         kept = ((*key, value) for key, value in changes.items() if value is not None)
         self._do("REPLACE INTO state VALUES {}", kept)
 
-    def reassign(self, topic: str, partitions: int, place: Place, first: int) -> int:
+    def reassign(self, topic: str, partitions: int, partitioner: Partitioner, first: int) -> int:
         """Move what waits for a topic to where its keys belong now that it has `partitions`.
 
         The new rows get ids from `first` on; gives the next free id. Order per key is kept: all that waits
@@ -198,7 +199,7 @@ class Store:
                 query = "SELECT shares, checksum, payload FROM rows WHERE id=?"
                 held = unpacked(*self._writer.execute(query, (row_id,)).fetchone())
                 self._delete([row_id])
-                rows = TopicRows(topic, partitions, place)
+                rows = TopicRows(topic, partitions, partitioner)
                 for origin, records in by_connector(*held):
                     for record in records:
                         rows.put(origin, record)

@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from streamd.cloudevents import Envelope
 from streamd.errors import StreamdError
-from streamd.model import Origin
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.assembly import Assembly, Handover
 from streamd.spool.rows import LaneSize, Row
@@ -74,7 +73,6 @@ class Writer:
         self._configured = configured
         self._observe = observe
         self._partitioner = Partitioner()
-        self._numbers = store.numbers()
         self._topics = store.topics()
         self._assumed: dict[str, int] = {}
         self._assembly: Assembly | None = None
@@ -108,7 +106,6 @@ class Writer:
         began = perf_counter()
         self._store.commit(Commit(brought.rows, brought.numbers, brought.changes, alive, deleted, assumed))
         self._observe(perf_counter() - began)
-        self._numbers |= brought.numbers
         self._topics |= assumed
         self._assembly, self._assumed = assembly, {}
         return Written(brought.rows, brought.numbers, assumed)
@@ -116,8 +113,9 @@ class Writer:
     def _new_assembly(self) -> Assembly:
         """Begin anew from what is committed."""
         self._assumed = {}
-        place = self._partitioner.partition
-        return Assembly(self._envelope, self._prefix, self._numbers, self._partitions, place)
+        return Assembly(
+            self._envelope, self._prefix, self._store.numbers(), self._partitions, self._partitioner
+        )
 
     def _partitions(self, topic: str) -> int:
         """Give the partitions of a topic.
@@ -132,13 +130,13 @@ class Writer:
 
     def _add(self, calls: Sequence[Call], assembly: Assembly) -> None:
         """Number and encode what the calls have brought, connector by connector."""
-        brought: dict[Origin, list[Handover]] = {}
+        brought: dict[str, list[Handover]] = {}
         for call in calls:
             if call.error is None:
                 for handover in call.handovers:
-                    brought.setdefault(handover.origin, []).append(handover)
-        for origin, handovers in brought.items():
-            assembly.add(origin, handovers)
+                    brought.setdefault(handover.origin.connector, []).append(handover)
+        for handovers in brought.values():
+            assembly.add(handovers[0].origin, handovers)
 
     def _blame(self, calls: Sequence[Call]) -> None:
         """Find whose items cannot be encoded: a bug in one connector is no other's trouble."""
@@ -155,7 +153,7 @@ class Writer:
         newest, usage = last_row, None
         if self._topics.get(topic) != partitions:
             self._store.require_room()
-            newest = self._store.reassign(topic, partitions, self._partitioner.partition, last_row + 1) - 1
+            newest = self._store.reassign(topic, partitions, self._partitioner, last_row + 1) - 1
             self._topics[topic] = partitions
             self._assembly = None
             usage = None if newest == last_row else self._store.usage()

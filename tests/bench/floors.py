@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamd.cloudevents import Envelope
 from streamd.connectors.avaya.measure_types import Typing
-from streamd.connectors.avaya.normalise import KeyTexts, normalise
+from streamd.connectors.avaya.normalise import MEASURES, KeyTexts, normalise
 from streamd.connectors.avaya.wire import MeasureMessage, authentication, decode
 from streamd.model import Origin, Record
 from streamd.transport.websocket import open_websocket
@@ -168,13 +168,13 @@ def _producer(servers: str, **settings: Any) -> AIOKafkaProducer:
 
 
 def _records() -> list[Record]:
-    envelope, texts, now = Envelope("20260101T000000000000Z", "structured"), KeyTexts(), datetime.now(UTC)
-    origin, records = Origin("bench", "avaya"), []
+    source = Envelope("20260101T000000000000Z", "structured").source(Origin("bench", "avaya"), MEASURES)
+    texts, now, records = KeyTexts(), datetime.now(UTC), []
     for number in range(2000):
         (message,) = decode(text(_PRODUCER, number), "bench")
         assert isinstance(message, MeasureMessage)
         event = normalise(message, texts.of(message), now, Typing())
-        records.append(envelope.event(event, origin, number))
+        records.append(source.event(event, number))
     return records
 
 
