@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +171,8 @@ class Store:
         while left:
             some, left = left[:_MANY], left[_MANY:]
             marks = f"({','.join('?' * len(some[0]))})"
-            self._writer.execute(
-                statement.format(",".join([marks] * len(some))), [value for row in some for value in row]
-            )
+            values = list(chain.from_iterable(some))
+            self._writer.execute(statement.format(",".join([marks] * len(some))), values)
 
     def _delete(self, rows: Iterable[int]) -> None:
         query = "DELETE FROM rows WHERE id IN (SELECT value FROM json_each(?))"
