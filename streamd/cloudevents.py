@@ -99,8 +99,8 @@ class Source:
     """
 
     def __init__(self, envelope: Envelope, origin: Origin, stream: Stream) -> None:
+        self.origin = origin
         self._envelope = envelope
-        self._origin = origin
         self._stream = stream
         self._key = f"{origin.connector}|"
         self._heads: dict[tuple[str, int, bool], _Head] = {}
@@ -142,11 +142,11 @@ class Source:
         """Make the head of a type; only what is `counted` carries epoch and sequence as attributes."""
         attributes = {
             "specversion": "1.0",
-            "source": self._origin.source(self._stream),
+            "source": self.origin.source(self._stream),
             "type": type_,
             "dataschema": f"urn:streamd:schema:{type_}:{major}",
-            "vendor": self._origin.vendor,
-            "connector": self._origin.connector,
+            "vendor": self.origin.vendor,
+            "connector": self.origin.connector,
         }
         if counted:
             attributes["epoch"] = self._envelope.epoch

@@ -54,13 +54,13 @@ class Assembly:
         self,
         envelope: Envelope,
         prefix: str,
-        committed: Numbers,
+        given: Numbers,
         partitions: Callable[[str], int],
         partitioner: Partitioner,
     ) -> None:
         self._envelope = envelope
         self._prefix = prefix
-        self._committed = committed
+        self._given = given
         self._partitions = partitions
         self._partitioner = partitioner
         self._topics: dict[str, TopicRows] = {}
@@ -70,7 +70,6 @@ class Assembly:
 
     def add(self, origin: Origin, handovers: Iterable[Handover]) -> None:
         """Number and encode all that one connector brings. Of several states of a key the last is written."""
-        sources = self._sources.setdefault(origin.connector, {})
         brought: list[_Source] = []
         stream = state_stream = of_stream = None  # those of the item before: most often they are the same
         for handover in handovers:
@@ -78,30 +77,33 @@ class Assembly:
                 if isinstance(item, Event):
                     if item.stream is not stream:
                         stream = item.stream
-                        source = sources.get(stream) or self._open(origin, stream)
+                        source = self._source(origin, stream)
                         brought.append(source)
                     source.number += 1
                     source.rows.put(origin, source.records.event(item, source.number))
                 else:
                     if item.stream is not state_stream or item.of is not of_stream:
                         state_stream, of_stream = item.stream, item.of
-                        latest = sources.get(state_stream) or self._open(origin, state_stream)
-                        merged = sources.get(of_stream) or self._open(origin, of_stream)
+                        latest = self._source(origin, state_stream)
+                        merged = self._source(origin, of_stream)
                         brought.append(latest)
                     latest.states[item.key] = (item, merged.number)
             for name, value in handover.changes.items():
                 self._changes[origin.connector, name] = value
         self._end(origin, brought)
 
-    def _open(self, origin: Origin, stream: Stream) -> _Source:
-        topic = f"{self._prefix}.{stream.topic}"
-        rows = self._topics.get(topic)
-        if rows is None:
-            rows = self._topics[topic] = TopicRows(topic, self._partitions(topic), self._partitioner)
-        name = (origin.connector, stream.name)
-        records = self._envelope.source(origin, stream)
-        source = _Source(name, records, rows, self._committed.get(name, 0))
-        self._sources[origin.connector][stream] = source
+    def _source(self, origin: Origin, stream: Stream) -> _Source:
+        """Give the source of a stream; its connector may be of another vendor since a reload."""
+        sources = self._sources.setdefault(origin.connector, {})
+        source = sources.get(stream)
+        if source is None or source.records.origin is not origin:
+            topic = f"{self._prefix}.{stream.topic}"
+            rows = self._topics.get(topic)
+            if rows is None:
+                rows = self._topics[topic] = TopicRows(topic, self._partitions(topic), self._partitioner)
+            name = (origin.connector, stream.name)
+            records = self._envelope.source(origin, stream)
+            source = sources[stream] = _Source(name, records, rows, self._given.get(name, 0))
         return source
 
     def _end(self, origin: Origin, sources: Iterable[_Source]) -> None:
@@ -111,7 +113,7 @@ class Assembly:
                     source.number += 1
                     source.rows.put(origin, source.records.state(state, source.number, merged))
                 source.states.clear()
-            self._numbers[source.name] = source.number
+            self._given[source.name] = self._numbers[source.name] = source.number
 
     def take(self, first: int) -> Assembled:
         """Give what was added since the last time; the first row has id `first`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from streamd.model import Origin, Stream
 from streamd.spool.proofs import Proof
 from streamd.spool.spool import Spool, SpoolClosed
 from streamd.spool.store import Commit
@@ -47,6 +48,22 @@ async def test_the_duration_of_each_commit_is_observed(rig: Rig, nursery: trio.N
         await spool.append(ORIGIN, [event(number)], {})
     assert len(observed) == spool.commits
     assert all(0 < seconds < 5 for seconds in observed)
+
+
+async def test_a_connector_that_is_of_another_vendor_since_a_reload_says_so_and_counts_on(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = rig.spool()
+    nursery.start_soon(spool.write)
+    for number, vendor in enumerate(("avaya", "o2g", "avaya"), 1):
+        origin, own = Origin(ORIGIN.connector, vendor), Stream(vendor, "calls")
+        await spool.append(origin, [event(number), event(number, stream=own)], {})
+    shared = rig.events(TOPIC)
+    assert [(each["vendor"], int(each["sequence"])) for each in shared] == [
+        ("avaya", 1), ("o2g", 2), ("avaya", 3),
+    ]  # fmt: skip
+    assert [int(each["sequence"]) for each in rig.events("p.avaya.calls")] == [1, 3]
+    assert [int(each["sequence"]) for each in rig.events("p.o2g.calls")] == [2]
 
 
 async def test_append_does_not_return_while_nothing_commits(rig: Rig) -> None:
