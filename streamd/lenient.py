@@ -90,18 +90,19 @@ class Reader:
         spelling = {name: vendor for vendor, (name, _) in sent.items() if name != told}
         return msgspec.defstruct(
             entity.__name__,
-            # `own` too, or they would keep their names.
             [
                 (each.name, _TEXT)
                 if each.name in entity.required
-                else (each.name, self._mirrored(each.type), tag if each.name == told else _default(each))
+                else (each.name, self._mirrored(each.type), _default(each))
+                if each.name in spelling
+                else (each.name, _NOTHING, tag if each.name == told else _default(each))
                 for each in fields(entity)
             ],
             bases=(entity,),
             namespace={"__post_init__": _becoming(entity)},
             kw_only=True,
             gc=False,
-            rename=lambda name: spelling.get(name, f" {name}"),  # out of the vendor's reach
+            rename=spelling.get,
             forbid_unknown_fields=True,
             tag_field=tag_field,
             tag=tag,
@@ -188,6 +189,8 @@ def _default(place: FieldInfo) -> Any:
 
 
 _TEXT = Annotated[str, msgspec.Meta(min_length=1)]
+# Of what the vendor does not send: whatever comes under its name is odd.
+_NOTHING = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
 _PLAIN = frozenset((str, int, float, bool, dict, datetime))
 
 

@@ -69,7 +69,18 @@ def test_the_usual_way_and_the_lenient_way_read_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"user_name":"a"}', b'{"userName":1}', b'{"verdict":"v"}', b'{"extra":{}}', b'{"x":1}']
+    "line",
+    [
+        b'{"user_name":"a"}',
+        b'{"userName":1}',
+        b'{"verdict":"v"}',
+        b'{" verdict":"v"}',
+        b'{"verdict":""}',
+        b'{"verdict":null}',
+        b'{"extra":{}}',
+        b'{" extra":{}}',
+        b'{"x":1}',
+    ],
 )
 def test_the_usual_way_refuses_what_is_odd(line: bytes) -> None:
     with pytest.raises(UNREADABLE):

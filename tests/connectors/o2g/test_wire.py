@@ -195,6 +195,23 @@ def test_a_snapshot_without_calls_says_nothing_about_them() -> None:
     assert event.calls is None
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_name", "OnCallCreated"),
+        (" event_name", "OnCallCreated"),
+        (" synthetic", True),
+        ("synthetic", True),
+        (" extra", {}),
+        ("extra", None),
+    ],
+)
+def test_what_we_say_ourselves_cannot_be_sent(field: str, value: Any) -> None:
+    removed = one({"eventName": "OnCallRemoved", "loginName": "x", "callRef": "1", field: value})
+    assert (removed.event_name, removed.synthetic) == ("OnCallRemoved", False)
+    assert removed.extra == {field: value}
+
+
 def test_several_objects_on_a_line_are_several_events() -> None:
     line = b'{"eventName":"OnChannelInformation","text":"keepalive"} ' + json.dumps(RINGING).encode()
     heartbeat, call = read(line)
