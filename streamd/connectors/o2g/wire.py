@@ -86,11 +86,18 @@ def _several(line: bytes) -> list[Any]:
         while at < len(text):
             value, end = _scan(text, at)
             found.append(value)
-            at = end + len(text[end:]) - len(text[end:].lstrip())
+            at = _next(text, end)
         _encode(found)  # half a surrogate pair passes for JSON, and could not be published
     except (ValueError, RecursionError):
         return []
     return found
+
+
+def _next(text: str, at: int) -> int:
+    """Give where the text goes on behind space, if there is any; nothing of it is copied."""
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
 
 
 def _entity(message: Mapping[str, Any]) -> Entity:
