@@ -34,6 +34,10 @@ class Reading(NamedTuple):
     at: float
 
 
+class Lost(trio.BrokenResourceError):
+    """The socket failed; an OSError of the work that follows from a reading is another thing."""
+
+
 Take = Callable[[Reading], object]
 """Works off what was read; its truth says whether more is wanted."""
 
@@ -68,7 +72,7 @@ class Rounds:
         """Have `take` called with what the rounds read, as `read` does, until it wants no more.
 
         It is called in the round: to wake this task costs more than to decode a line. One task for each file
-        number. Raises OSError, what `take` raises, and ClosedResourceError after `leave`.
+        number. Raises Lost, what `take` raises, and ClosedResourceError after `leave`.
         """
         if number in self._listening:
             raise trio.BusyResourceError("another task waits for this socket")
@@ -86,7 +90,7 @@ class Rounds:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def read(self, number: int, most: int) -> Reading | None:
-        """Read `most` bytes, or MOST_BYTES, at once; None: there are none. Raises OSError.
+        """Read `most` bytes, or MOST_BYTES, at once; None: there are none. Raises Lost.
 
         os.read would make room for all of them, and cut it to what there was: four times as dear.
         """
@@ -95,6 +99,8 @@ class Rounds:
             size = os.readv(number, [self._room[:most]])
         except BlockingIOError:
             return None
+        except OSError as error:
+            raise Lost("the connection is lost") from error
         self._bytes += size
         return Reading(self._room[:size].tobytes(), at)
 
@@ -145,7 +151,7 @@ class Rounds:
         listener = self._listening[number]
         try:
             listener.reading = self.read(number, listener.most)
-        except OSError as error:
+        except Lost as error:
             self._wake(number, outcome.Error(error))
         return listener.reading is not None
 

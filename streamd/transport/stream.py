@@ -13,7 +13,7 @@ import trio
 from streamd.errors import Rejected, Transient
 from streamd.transport.faults import certificate_refusal, fault_words
 from streamd.transport.proxy import ask_tunnel, parse_proxy, place
-from streamd.transport.rounds import MOST_BYTES, ROOM_BYTES, Reading, Take, rounds
+from streamd.transport.rounds import MOST_BYTES, ROOM_BYTES, Lost, Reading, Take, rounds
 
 SEND_SECONDS = 10.0
 _MUCH_BYTES = 65_536  # what brings so much may be all that the peer was allowed to send: more comes at once
@@ -100,9 +100,9 @@ class Watched(trio.abc.Stream):
                 take(reading)
             else:
                 await self._rounds.listen(self._number, most, take)
-        except OSError as error:
+        except Lost as error:
             self.fault = fault_words(error)
-            raise trio.BrokenResourceError("the connection is lost") from error
+            raise
 
     def _read_on(self, most: int) -> Reading | None:
         before = monotonic()

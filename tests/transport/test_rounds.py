@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -105,6 +106,30 @@ async def test_an_error_of_the_work_ends_the_pouring() -> None:
         await wait_all_tasks_blocked()
         peer.send(b"x")
         assert rounds.rounds().look() == 1
+
+
+@pytest.mark.parametrize(("size", "readings"), [(1, 1), (600_000, 2)])
+async def test_a_system_error_of_the_work_is_not_taken_for_a_lost_connection(
+    size: int, readings: int
+) -> None:
+    def take(_: bytes) -> bool:
+        nonlocal works
+        works += 1
+        if works == readings:
+            raise OSError(errno.ENOSPC, "no room")
+        return True
+
+    works = 0
+    async with pair(room=4_000_000) as (watched, peer), trio.open_nursery() as nursery:
+
+        async def pour() -> None:
+            with pytest.raises(OSError, match="no room"), trio.fail_after(5):
+                await watched.pour(take)
+            assert watched.fault is None
+
+        nursery.start_soon(pour)
+        await wait_all_tasks_blocked()
+        await trio.to_thread.run_sync(peer.sendall, bytes(size))
 
 
 async def test_work_that_cancels_what_was_read_in_the_same_look_loses_nothing_of_it() -> None:
