@@ -112,6 +112,8 @@ async def test_an_error_of_the_work_ends_the_pouring() -> None:
 async def test_a_system_error_of_the_work_is_not_taken_for_a_lost_connection(
     size: int, readings: int
 ) -> None:
+    works = 0
+
     def take(_: bytes) -> bool:
         nonlocal works
         works += 1
@@ -119,7 +121,6 @@ async def test_a_system_error_of_the_work_is_not_taken_for_a_lost_connection(
             raise OSError(errno.ENOSPC, "no room")
         return True
 
-    works = 0
     async with pair(room=4_000_000) as (watched, peer), trio.open_nursery() as nursery:
 
         async def pour() -> None:
