@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -57,6 +58,13 @@ class Watched(trio.abc.Stream):
         self._rounds = rounds()
         self._rounds.add(self._number)
         self.fault: str | None = None
+
+    @property
+    def has_unread(self) -> bool:
+        """Tell whether bytes, or the end, have come that were not read yet."""
+        kernel = select.poll()
+        kernel.register(self._number, select.POLLIN)
+        return bool(kernel.poll(0))
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         # Only a new call proves that the layer above has worked off what the last one returned.

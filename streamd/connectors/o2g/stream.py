@@ -229,7 +229,10 @@ class Stream:
             left = seconds - (monotonic() - silent_since if silent_since is not None else 0.0)
             # What is learnt of heartbeats may shorten it; what came while this process stood still is read.
             await trio.sleep(min(max(left, _GRACE_SECONDS), LEAST_SILENCE_SECONDS))
-            if left <= 0 and silent_since == self._silent_since(response):
+            if left > 0 or silent_since != self._silent_since(response):
+                continue
+            # After a standstill the others may be read first, for longer than that.
+            if not response.watch.has_unread:
                 raise Transient(f"event channel: silent for {seconds:g} s")
 
     def _silent_since(self, response: EndlessResponse) -> float | None:

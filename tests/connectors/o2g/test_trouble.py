@@ -13,6 +13,7 @@ from streamd.config import Secret
 from streamd.connectors.o2g.config import O2gPrivacy, Selector
 from streamd.simulators.o2g import O2gOptions, O2gSimulator
 from streamd.simulators.o2g import digest as simulator_digest
+from streamd.transport import rounds
 
 
 def options(*faults: str, **changes: Any) -> O2gOptions:
@@ -131,6 +132,16 @@ async def test_a_silent_channel_is_noticed_within_the_idle_deadline_and_reopened
         assert asked(simulator, "POST", "/sessions") == 1
         simulator.set_rate(0)
         await running.until(lambda: running.calls() == truth(simulator)[0])
+
+
+async def test_what_waits_to_be_read_is_no_silence(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with system(options(rate=100.0), idle_timeout_seconds=0.5) as (_, running):
+        await running.until_state("live")
+        with monkeypatch.context() as patched:  # as when many channels wait together, after a standstill
+            patched.setattr(rounds, "_ROUND_BYTES", 0)
+            await trio.sleep(1.0)
+        await trio.sleep(0.2)
+        assert "lost" not in running.moments()
 
 
 @pytest.mark.parametrize("mode", ["fin", "rst"])
