@@ -177,7 +177,8 @@ class Committer:
         """Account for a commit; then those who waited for it may go on."""
         self.commits += 1
         self.numbers |= written.numbers
-        self._beat.bring(sum(row.count for row in written.rows), len(calls))
+        sources = {each.origin.connector for call in calls if not call.own for each in call.handovers}
+        self._beat.bring(sum(row.count for row in written.rows), len(sources))
         committed = set(calls)
         self._queue = [call for call in self._queue if call not in committed]
         self._accounts.come(written.rows, through)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from streamd.model import Origin
 from streamd.spool.beat import LEAST_SECONDS, MOST_SECONDS, Beat
 from streamd.spool.spool import Spool
 from tests.spool.rig import ORIGIN, Rig, event, eventually
@@ -51,6 +53,28 @@ async def test_the_beat_grows_with_the_rate_and_not_with_a_lone_burst(autojump_c
         assert await rest(beat, records) == pytest.approx(seconds)
     assert await rest(beat, 400) > 2 * LEAST_SECONDS
     assert await rest(beat, 400, sources=200) == pytest.approx(LEAST_SECONDS), "each has but little"
+
+
+async def test_a_source_that_brings_each_record_by_itself_counts_once_and_streamds_own_events_do_not(
+    rig: Rig, mock_clock: MockClock
+) -> None:
+    brought: list[tuple[int, int]] = []
+
+    class Noted(Beat):
+        def bring(self, records: int, sources: int) -> None:
+            brought.append((records, sources))
+            super().bring(records, sources)
+
+    async with writing(rig, Noted()) as (spool, callers):
+        await spool.append(ORIGIN, [event(0)], {})
+        for number in range(1, 40):
+            callers.start_soon(spool.append, ORIGIN, [event(number)], {})
+        other = Origin("other", "avaya")
+        callers.start_soon(partial(spool.append, other, [event(40)], {}, own=True))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(LEAST_SECONDS)
+        await eventually(lambda: len(brought) == 2)
+        assert brought[1] == (40, 1)
 
 
 async def test_what_is_gathered_at_the_end_of_a_rest_goes_with_the_next_commit(
