@@ -63,6 +63,7 @@ class Rounds:
         self._listening: dict[int, _Listener] = {}
         self._pause = trio.CancelScope()  # the one that is next, or under way
         self._bytes = 0
+        self._passed_over: list[int] = []  # had something in the last look, and no turn
 
     def add(self, number: int) -> None:
         """Look at this file number too, until it is closed."""
@@ -128,11 +129,19 @@ class Rounds:
         All is read before any of it is worked off: each of the two leaves the CPU's caches to itself.
         """
         found = self._epoll.poll(0)
+        if self._passed_over:  # the kernel names them in the same order again
+            places = {number: place for place, number in enumerate(self._passed_over)}
+            found.sort(key=lambda each: places.get(each[0], len(places)))
+            self._passed_over.clear()
         heard = []
         largest = 0
         full = self._bytes + _ROUND_BYTES
         for number, _ in found:
-            if self._bytes < full and number in self._listening:
+            if number not in self._listening:
+                continue
+            if self._bytes >= full:
+                self._passed_over.append(number)
+            else:
                 before = self._bytes
                 if self._read_for(number):
                     heard.append(number)

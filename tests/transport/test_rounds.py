@@ -207,3 +207,19 @@ async def test_of_many_that_have_little_one_that_may_have_no_room_is_read_again_
         assert rounds.rounds().look() == 17
         assert (rounds.rounds()._pause.deadline - trio.current_time() <= rounds.PAUSE_SECONDS) == soon
         nursery.cancel_scope.cancel()
+
+
+async def test_who_had_no_turn_in_a_look_has_the_first_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_ROUND_BYTES", 1500)
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        pairs = [await stack.enter_async_context(pair()) for _ in range(4)]
+        for watched, _ in pairs:
+            nursery.start_soon(watched.pour, bool)
+        await wait_all_tasks_blocked()
+        began = monotonic()
+        for _ in range(3):
+            for _, peer in pairs:
+                peer.sendall(bytes(1000))
+            rounds.rounds().look()
+        assert all(watched.last_bytes_at > began for watched, _ in pairs)
+        nursery.cancel_scope.cancel()
