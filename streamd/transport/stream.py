@@ -40,7 +40,8 @@ class Watched(trio.abc.Stream):
 
     `last_bytes_at`: monotonic seconds at which bytes had last come (the connecting, before any did).
     `drained_at`: monotonic seconds; all bytes that had reached this host before it were taken by the layer
-    above, which had also done with them: it is set when that layer asks again and the kernel had no more.
+    above, which had also done with them: it is set when that layer asks for more (calls again, or returns
+    True to `pour`) and the kernel had no more.
     `caught_up_at`: monotonic seconds; nothing that the peer sent before it is kept back for want of room.
     `fault`: how the stream ended, in words; None while it is up.
     A send that the peer does not take within `send_seconds` breaks the stream; one into a connection that
