@@ -51,6 +51,12 @@ def camel(name: str) -> str:
     return first + "".join(each.capitalize() for each in others)
 
 
+def writable(text: str) -> str:
+    """Give text that UTF-8 has, with a question mark for half of a character: JSON may spell one (a lone
+    surrogate), as who cuts a name by UTF-16 units does."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 Fit = Callable[[Any], Any]
 """Give a value as its field takes it; raises Unfit."""
 

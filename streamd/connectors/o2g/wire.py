@@ -17,7 +17,7 @@ from streamd.connectors.o2g.catalogue import CHANNEL_INFORMATION, KINDS, MESSAGE
 from streamd.connectors.o2g.entities import UNUSUAL
 from streamd.connectors.o2g.telephony import UserSnapshot
 from streamd.errors import BadRecord
-from streamd.lenient import UNREADABLE, Entity, Reader
+from streamd.lenient import UNREADABLE, Entity, Reader, writable
 from streamd.transport.lines import TooLong
 
 _ENTITIES: Mapping[str, type[Entity]] = {
@@ -87,10 +87,20 @@ def _several(line: bytes) -> list[Any]:
             value, end = _scan(text, at)
             found.append(value)
             at = _next(text, end)
-        _encode(found)  # half a surrogate pair passes for JSON, and could not be published
+        return [_writable(each) for each in found]
     except (ValueError, RecursionError):
         return []
-    return found
+
+
+def _writable(value: Any) -> Any:
+    """Give a decoded value that can be written again."""
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, list):
+        return [_writable(each) for each in value]
+    if isinstance(value, dict):
+        return {writable(name): _writable(each) for name, each in value.items()}
+    return value
 
 
 def _next(text: str, at: int) -> int:

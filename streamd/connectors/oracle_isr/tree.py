@@ -16,6 +16,7 @@ import msgspec
 from lxml import etree  # type: ignore[import-untyped]
 
 from streamd.errors import ProtocolViolation
+from streamd.lenient import writable
 
 # List -> what each of its items is called.
 ITEMS: Mapping[str, str] = {
@@ -113,7 +114,7 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     if depth > DEEPEST:
         raise ProtocolViolation("a reply that is nested too deeply")
     if isinstance(value, str):
-        return _writable(value).strip() or None
+        return writable(value).strip() or None
     if isinstance(value, dict | list):
         return _plain_list(value, name, depth) if name in ITEMS else _plain_inside(value, depth)
     if isinstance(value, int | float) and not _LEAST <= value <= _MOST:
@@ -135,13 +136,8 @@ def _plain_inside(value: dict[str, Any] | list[Any], depth: int) -> dict[str, An
     for key, each in value.items():
         found = plain(each, key, depth + 1)
         if found is not None:
-            table[_writable(key)] = found
+            table[writable(key)] = found
     return table or None
-
-
-def _writable(text: str) -> str:
-    """Give text that UTF-8 has: JSON may spell half of a character (a lone surrogate)."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _items(value: dict[str, Any] | list[Any], item: str) -> list[Any]:
