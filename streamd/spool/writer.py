@@ -149,7 +149,6 @@ class Writer:
 
     def move(self, topic: str, partitions: int, last_row: int) -> Moved:
         """Put what waits for a topic where its keys belong now that it has `partitions`."""
-
         newest, usage = last_row, None
         if self._topics.get(topic) != partitions:
             self._store.require_room()
