@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from streamd.cloudevents import Envelope
 from streamd.errors import StreamdError
+from streamd.model import Origin
 from streamd.publish.partitioner import Partitioner
 from streamd.spool.assembly import Assembly, Handover
 from streamd.spool.rows import LaneSize, Row
@@ -130,13 +131,13 @@ class Writer:
 
     def _add(self, calls: Sequence[Call], assembly: Assembly) -> None:
         """Number and encode what the calls have brought, connector by connector."""
-        brought: dict[str, list[Handover]] = {}
+        brought: dict[Origin, list[Handover]] = {}
         for call in calls:
             if call.error is None:
                 for handover in call.handovers:
-                    brought.setdefault(handover.origin.connector, []).append(handover)
-        for handovers in brought.values():
-            assembly.add(handovers[0].origin, handovers)
+                    brought.setdefault(handover.origin, []).append(handover)
+        for origin, handovers in brought.items():
+            assembly.add(origin, handovers)
 
     def _blame(self, calls: Sequence[Call]) -> None:
         """Find whose items cannot be encoded: a bug in one connector is no other's trouble."""

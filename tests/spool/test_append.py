@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from streamd.model import Origin, Stream
 from streamd.spool.proofs import Proof
@@ -64,6 +65,21 @@ async def test_a_connector_that_is_of_another_vendor_since_a_reload_says_so_and_
     ]  # fmt: skip
     assert [int(each["sequence"]) for each in rig.events("p.avaya.calls")] == [1, 3]
     assert [int(each["sequence"]) for each in rig.events("p.o2g.calls")] == [2]
+
+
+async def test_what_is_of_two_vendors_in_one_commit_tells_each_its_own(
+    rig: Rig, nursery: trio.Nursery
+) -> None:
+    spool = rig.spool()
+    for number, vendor in enumerate(("avaya", "o2g"), 1):
+        nursery.start_soon(spool.append, Origin(ORIGIN.connector, vendor), [event(number)], {})
+        await wait_all_tasks_blocked()
+    nursery.start_soon(spool.write)
+    await eventually(lambda: spool.usage(ORIGIN.connector).events == 2)
+    assert spool.commits == 1
+    assert [(each["vendor"], int(each["sequence"])) for each in rig.events(TOPIC)] == [
+        ("avaya", 1), ("o2g", 2),
+    ]  # fmt: skip
 
 
 async def test_append_does_not_return_while_nothing_commits(rig: Rig) -> None:
