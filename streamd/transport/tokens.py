@@ -69,9 +69,13 @@ class TokenCache:
                 return flight.token
         return self._held.token
 
+    def holds(self, token: str) -> bool:
+        """Say whether `token` is the one at hand: no newer one has come, and it was not given up."""
+        return self._held is not None and self._held.token == token
+
     def invalidate(self, token: str) -> None:
         """Forget `token`, which the server refused; a newer one stays."""
-        if self._held is not None and self._held.token == token:
+        if self.holds(token):
             self._held = None
 
     async def _lead(self) -> str:

@@ -87,10 +87,14 @@ async def test_a_failed_fetch_reaches_all_who_waited_and_the_next_call_tries_aga
 async def test_a_refused_token_is_fetched_anew_and_a_newer_one_is_kept(server):
     cache = server.cache()
     assert await cache.get() == "t1"
+    assert cache.holds("t1")
     cache.invalidate("t1")
+    assert not cache.holds("t1")
     assert await cache.get() == "t2"
     cache.invalidate("t1")
     assert await cache.get() == "t2"
+    assert cache.holds("t2")
+    assert not cache.holds("t1")
 
 
 async def test_a_cancelled_caller_takes_no_fetch_away_from_the_others(server):

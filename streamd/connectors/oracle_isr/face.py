@@ -117,10 +117,14 @@ class Face:
     # -- inside
 
     def _forget(self, token: str, judged: _Judged) -> bool:
-        """Forget a token that seems refused, unless it is too new; return whether it is forgotten.
+        """Forget a token that seems refused, unless it is too new; return whether there will be another.
 
-        Raises Transient where nothing but a new token can help: when that is due.
+        Of two requests under way the second may be refused with a token that the first has had replaced: its
+        age is not that of the new one. Raises Transient where nothing but a new token can help: when that is
+        due.
         """
+        if not self._tokens.holds(token):
+            return True
         held = self._ctx.clock.monotonic() - self._logged_in_at
         wait = self._ctx.config.relogin_seconds - held
         if wait <= 0:

@@ -19,7 +19,11 @@ from streamd.probe import ProbeContext
 from streamd.pull.server_clock import ServerClock
 from streamd.simulators.http import Request, Response
 from streamd.transport.http import open_http
-from tests.connectors.oracle_isr.test_trouble import LOGIN, NOTHING
+from tests.connectors.oracle_isr.test_trouble import LOGIN, NOTHING, ok
+
+
+def says(code: int, **more: str) -> Response:
+    return ok({"result": {"code": code, "message": "of the scripted server", **more}})
 
 
 class HandClock:
@@ -110,3 +114,35 @@ async def test_what_is_asked_for_in_vain_is_given_up_after_some_times_and_forgot
         clock.seconds += FORGOTTEN_SECONDS + 1
         await ask("9")
         assert len(retrieval) == 1
+
+
+@pytest.mark.parametrize("refusal", [Response(401), Response(403), says(2), says(-1)])
+async def test_of_two_that_are_refused_with_one_token_the_second_takes_the_new_one_of_the_first(
+    refusal: Response, scripted: Any
+) -> None:
+    logins, replaced = 0, trio.Event()
+
+    async def respond(request: Request) -> Response:
+        nonlocal logins
+        await trio.lowlevel.checkpoint()
+        if request.path.endswith("/login"):
+            logins += 1
+            return says(0, token=f"t{logins}", expiration="3600seconds")
+        if request.query["token"] == "t2":
+            replaced.set()
+            return NOTHING
+        if request.query["recordingId"] == "second":
+            await replaced.wait()
+        return refusal
+
+    async with scripted(respond, relogin_seconds=60.0) as config, open_http(config.base_url) as http:
+        ctx: Any = ProbeContext("isr-test", config)
+        clock: Any = HandClock()
+        ctx.clock = clock
+        face = Face(ctx, http, ServerClock(clock))
+        await face.log_in()
+        clock.seconds += 61
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(face.search, {"recordingId": "first"}, Turn.USUAL)
+            nursery.start_soon(face.search, {"recordingId": "second"}, Turn.USUAL)
+    assert logins == 2
