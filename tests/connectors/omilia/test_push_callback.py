@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import time
@@ -433,14 +434,18 @@ async def test_a_large_body_that_is_spoilt_holds_nobody_up_while_its_records_are
                 await trio.sleep(0.001)
                 longest = max(longest, time.thread_time() - began)
 
+        gc.freeze()  # what other tests have left, to be looked through by a collection of garbage
+        began = time.thread_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(look)
             answer = await pushed.post(content)
             nursery.cancel_scope.cancel()
+        whole = time.thread_time() - began
+        gc.unfreeze()
         assert (answer.status_code, answer.json()["received"]) == (200, 601)
         assert len(pushed.dialogs()) == 600
         assert len(pushed.letters()) == 1
-        assert longest < 0.2
+        assert longest < whole / 3  # some 0.15; twice as long and more without the thread or the checkpoints
 
 
 async def test_a_byte_order_mark_before_a_body_costs_no_record(system: Any) -> None:
