@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 
-from streamd.transport.stream import Watched
+from streamd.transport.watched import Watched
 
 # What the server sent less than this before the last byte that came may still be on its way to us; and a
 # server that ends a stream may have dropped what happened while that end was on its way.

@@ -2,7 +2,7 @@
 
 A server that pushes events flushes each in an HTTP chunk of its own. httpx walks every chunk through h11 and
 seven generators; here only the head goes through h11, and a piece is all chunks that the socket had. And only
-on our own stream can be known that nothing more had arrived (`drained_at`, see transport/stream.py).
+on our own stream can be known that nothing more had arrived (`drained_at`, see transport/watched.py).
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class EndlessResponse:
         if self._body.ended or (first and not feed(first)):
             return
         try:
-            await self._opened.pour(feed)
+            await self._opened.stream.pour(feed)
         except trio.BrokenResourceError as error:
             raise Transient(f"{self._where}: {self.watch.fault or 'connection lost'}") from error
 

@@ -19,7 +19,7 @@ from trio.lowlevel import Abort, RaiseCancelT, RunVar, Task
 # Each reading costs 100 to 300 CPU us, with what follows from it, whatever it brings: where they would follow
 # each other closely, one is made out of several. Of many sockets each has little, and there the looks of the
 # commits (spool/beat.py) are often enough; but not for one that may be held up for want of room, which nobody
-# would know of where it lasts less than STILL_SECONDS (stream.py) each time.
+# would know of where it lasts less than STILL_SECONDS (watched.py) each time.
 PAUSE_SECONDS, LONG_PAUSE_SECONDS = 0.01, 0.15
 _MANY = 16  # sockets in one round
 MOST_BYTES = 262_144

@@ -15,7 +15,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from streamd.transport import rounds
-from streamd.transport.stream import Watched
+from streamd.transport.watched import Watched
 
 
 @asynccontextmanager

@@ -19,9 +19,10 @@ from trio.testing import wait_all_tasks_blocked
 from streamd.errors import ConfigError, Rejected, StreamdError, Transient
 from streamd.live import reach
 from streamd.live.reach import Reach
-from streamd.transport import rounds, stream
-from streamd.transport.stream import Watched, open_tcp_stream
+from streamd.transport import rounds, watched
+from streamd.transport.stream import open_tcp_stream
 from streamd.transport.tls import client_context
+from streamd.transport.watched import Watched
 from streamd.transport.websocket import LinkClosed, open_websocket
 from streamd.transport.websocket.upgrade import is_upgraded
 
@@ -227,7 +228,7 @@ async def stood_still(serve, monkeypatch, then):
     """Yield a stream whose reader looked last before `began`, while its peer sent more than there was room
     for; `then` is what the peer does next.
     """
-    monkeypatch.setattr(stream, "STILL_SECONDS", 0.02)
+    monkeypatch.setattr(watched, "STILL_SECONDS", 0.02)
     began, sent = trio.Event(), trio.Event()
 
     async def script(peer):
@@ -266,7 +267,7 @@ async def test_what_had_no_room_while_the_reader_stood_still_is_not_proved_by_wh
 
 
 async def test_a_reader_that_has_caught_up_proves_again(serve, monkeypatch):
-    monkeypatch.setattr(stream, "CATCH_UP_SECONDS", 0.1)
+    monkeypatch.setattr(watched, "CATCH_UP_SECONDS", 0.1)
 
     async def murmur(peer):
         while True:

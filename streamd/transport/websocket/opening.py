@@ -11,8 +11,9 @@ import trio
 
 from streamd.errors import Transient
 from streamd.transport.background import open_background
-from streamd.transport.stream import Watched, open_tcp_stream
+from streamd.transport.stream import open_tcp_stream
 from streamd.transport.tls import client_context
+from streamd.transport.watched import Watched
 from streamd.transport.websocket.inbox import Inbox
 from streamd.transport.websocket.link import Engine, Link, WebSocket
 from streamd.transport.websocket.sans_io import SansIoEngine

@@ -14,7 +14,7 @@ from websockets.uri import WebSocketURI
 
 from streamd.errors import ProtocolViolation
 from streamd.transport.rounds import MOST_BYTES
-from streamd.transport.stream import Watched
+from streamd.transport.watched import Watched
 from streamd.transport.websocket.inbox import ABNORMAL, INVALID_DATA, Closed, Inbox, LinkClosed
 from streamd.transport.websocket.target import Target
 from streamd.transport.websocket.upgrade import UpgradingStream

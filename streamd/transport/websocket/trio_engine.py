@@ -14,7 +14,7 @@ from wsproto.utilities import ProtocolError
 from streamd.errors import ProtocolViolation
 from streamd.transport.background import sole
 from streamd.transport.rounds import MOST_BYTES
-from streamd.transport.stream import Watched
+from streamd.transport.watched import Watched
 from streamd.transport.websocket.inbox import (
     ABNORMAL,
     INVALID_DATA,

@@ -1,0 +1,145 @@
+"""TLS on top of a watched TCP stream, decrypted where what comes is worked off.
+
+trio's SSLStream gives one record at a time, wakes its task for it, and asks OpenSSL once more in vain. The
+`ssl` module does here what it does there; only the bytes are carried in another way.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from math import inf
+
+import trio
+
+from streamd.transport.faults import fault_words
+from streamd.transport.rounds import MOST_BYTES
+from streamd.transport.watched import Watched
+
+_RECORD_BYTES = 16_384  # a record of TLS holds no more, and `ssl` gives no more at once
+
+
+class Secured(trio.abc.Stream):
+    """The client's side of TLS on `watch`.
+
+    Servers and balancers end TLS by closing TCP, which is an end like any other, and we say no goodbye. What
+    is wrong with it raises BrokenResourceError, what `ssl` raised being its cause.
+    """
+
+    def __init__(self, watch: Watched, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._watch = watch
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._sending = trio.Lock()
+        self._ended = False
+        self._fault: ssl.SSLError | None = None  # behind what was read before it
+
+    async def do_handshake(self) -> None:
+        """Agree on keys, and verify the server; what is sent later by either side needs it."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._send()
+            except ssl.SSLError as error:
+                await self._send()  # the server is told why
+                raise self._broken(error) from error
+            else:
+                await self._send()
+                return
+            data = await self._watch.receive_some()
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while True:
+            data = self._decrypted(max_bytes or MOST_BYTES)
+            if data:
+                return data
+            self._raise_fault()
+            if self._ended:
+                return b""
+            if self._outgoing.pending:
+                await self._send()
+            self._take_in(await self._watch.receive_some())
+
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Have `take` called with what comes, as it is read, until it returns False; b"" at the end.
+
+        As `Watched.pour` does, and with all records of a reading at once.
+        """
+        wants_more = True
+
+        def hand_on() -> None:
+            nonlocal wants_more
+            data = self._decrypted(inf)
+            if data:
+                wants_more = take(data)
+            if wants_more:
+                self._raise_fault()
+                if self._ended:
+                    take(b"")
+                    wants_more = False
+
+        def work_off(data: bytes) -> bool:
+            self._take_in(data)
+            hand_on()
+            return wants_more and not self._outgoing.pending
+
+        hand_on()
+        while wants_more:
+            if self._outgoing.pending:
+                await self._send()
+            await self._watch.pour(work_off)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            if data:  # nothing would be the end
+                self._tls.write(data)
+        except ssl.SSLError as error:
+            raise self._broken(error) from error
+        await self._send()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._watch.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
+
+    def _take_in(self, data: bytes) -> None:
+        self._ended = self._ended or not data
+        self._incoming.write(data)
+
+    def _decrypted(self, most: float) -> bytes:
+        """Give what is here, `most` bytes of it."""
+        pieces: list[bytes] = []
+        try:
+            while most > 0 and (self._incoming.pending or self._tls.pending()):
+                pieces.append(self._tls.read(int(min(most, _RECORD_BYTES))))
+                most -= len(pieces[-1])
+        except ssl.SSLWantReadError:  # the rest of a record is still to come
+            pass
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        except ssl.SSLError as error:
+            self._fault = error
+        return b"".join(pieces)
+
+    async def _send(self) -> None:
+        """Send what TLS has to say, for us or by itself."""
+        async with self._sending:
+            data = self._outgoing.read()
+            if data:
+                await self._watch.send_all(data)
+
+    def _raise_fault(self) -> None:
+        if self._fault is not None:
+            raise self._broken(self._fault) from self._fault
+
+    def _broken(self, error: ssl.SSLError) -> trio.BrokenResourceError:
+        self._watch.fault = self._watch.fault or fault_words(error)
+        return trio.BrokenResourceError("TLS is broken")
