@@ -119,12 +119,15 @@ class Secured(trio.abc.Stream):
         pieces: list[bytes] = []
         try:
             while most > 0 and (self._incoming.pending or self._tls.pending()):
-                pieces.append(self._tls.read(int(min(most, _RECORD_BYTES))))
-                most -= len(pieces[-1])
+                piece = self._tls.read(int(min(most, _RECORD_BYTES)))
+                if not piece:  # the peer says goodbye; whatever it sends after that is nothing
+                    self._ended = True
+                    self._watch.fault = self._watch.fault or "end of stream"
+                    break
+                pieces.append(piece)
+                most -= len(piece)
         except ssl.SSLWantReadError:  # the rest of a record is still to come
             pass
-        except ssl.SSLZeroReturnError:
-            self._ended = True
         except ssl.SSLError as error:
             self._fault = error
         return b"".join(pieces)

@@ -6,12 +6,13 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import trio
+import trustme
 
 from tests.bench.kafka import LOG_APPEND, PARTITIONS, Topics
 from tests.bench.processes import Child, Used, is_running, resident_mib, used
@@ -48,9 +49,10 @@ snapshot_settle_seconds = 0.5
 _O2G = """\
 [connectors.bench-{number}]
 type = "o2g"
-urls = ["http://127.0.0.1:{port}"]
+urls = ["{url}"]
 login = "bench"
 password = {{ env = "BENCH_SECRET" }}
+{tls}
 selectors = [{{ packages = ["telephony"], ids = "all" }}]
 """
 
@@ -162,12 +164,26 @@ def open_daemon(
 
 @contextmanager
 def open_o2g(
-    cluster: KafkaCluster, connectors: int, users: int, environment: Mapping[str, str] | None = None
+    cluster: KafkaCluster,
+    connectors: int,
+    users: int,
+    environment: Mapping[str, str] | None = None,
+    *,
+    secured: bool = False,
 ) -> Iterator[Bench]:
-    """Start the same with so many O2G connectors, each with so many users."""
-    with Child("sender_o2g", users) as sender:
-        port = sender.hello["port"]
-        tables = "".join(_O2G.format(number=number, port=port) for number in range(connectors))
+    """Start the same with so many O2G connectors, each with so many users; `secured`: over TLS."""
+    with tempfile.TemporaryDirectory(prefix="streamd-bench-") as directory, ExitStack() as stack:
+        arguments, tls = [str(users)], ""
+        if secured:
+            authority, server = Path(directory, "ca.pem"), Path(directory, "server.pem")
+            issuer = trustme.CA()
+            issuer.cert_pem.write_to_path(authority)
+            issuer.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(server)
+            arguments.append(str(server))
+            tls = f'ca_file = "{authority}"'
+        sender = stack.enter_context(Child("sender_o2g", *arguments))
+        url = f"http{'s' if secured else ''}://127.0.0.1:{sender.hello['port']}"
+        tables = "".join(_O2G.format(number=number, url=url, tls=tls) for number in range(connectors))
         topics = ("o2g.telephony", "o2g.calls.state")
         snapshot = connectors * users
         with _open(cluster, sender, tables, *topics, snapshot=snapshot, environment=environment) as bench:

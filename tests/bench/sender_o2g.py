@@ -1,16 +1,19 @@
 """The O2G side as a process of its own: REST, as little as will do, and event channels at any rate.
 
-    python -m tests.bench.sender_o2g USERS
+    python -m tests.bench.sender_o2g USERS [CERTIFICATE_FILE]
 
-Speaks as `tests.bench.sender` does. Every login gets USERS users of its own; lines go to all channels in
-turn, each in a chunk of its own, as a server that flushes each event sends them (vendors/o2g.md, 1.7).
+Answers as `tests.bench.sender` does; with a certificate (PEM, its key in it) over TLS. Every login gets USERS
+users of its own; lines go to all channels in turn, each in a chunk of its own, as a server that flushes each
+event sends them (vendors/o2g.md, 1.7).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -205,6 +208,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     feed: Feed
+    scheme = "http"
     numbers: Iterator[int] = itertools.count(1)
 
     def do_GET(self) -> None:
@@ -232,7 +236,7 @@ class Handler(BaseHTTPRequestHandler):
             session = {"admin": True, "login": "bench", "timeToLive": 1800, "services": services, **urls}
             self._answer(200, session)
         elif self.path.endswith("/subscriptions"):
-            url = f"http://127.0.0.1:{self.server.server_address[1]}/OTEvents?subscriptionId={self._token}"
+            url = f"{self._root}/OTEvents?subscriptionId={self._token}"
             made = {"subscriptionId": self._token, "status": "ACCEPTED", "mode": "CHUNK", "format": "JSON"}
             self._answer(200, made | {"publicPollingUrl": url, "privatePollingUrl": url})
         elif self.path.endswith("/state/snapshot"):
@@ -251,6 +255,10 @@ class Handler(BaseHTTPRequestHandler):
         """Keep stderr quiet."""
 
     @property
+    def _root(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.server.server_address[1]}"
+
+    @property
     def _token(self) -> str:
         return self.headers["Cookie"].partition("AlcUserId=")[2].partition(";")[0]
 
@@ -258,8 +266,7 @@ class Handler(BaseHTTPRequestHandler):
         return [f"oxe{int(self._token):03d}{user:04d}" for user in range(self.feed.users)]
 
     def _urls(self, path: str, *names: str) -> dict[str, str]:
-        url = f"http://127.0.0.1:{self.server.server_address[1]}/api/rest{path}"
-        return dict.fromkeys(names, url)
+        return dict.fromkeys(names, f"{self._root}/api/rest{path}")
 
     def _answer(self, status: int, body: object, cookie: str | None = None) -> None:
         content = b"" if body is None else json.dumps(body).encode()
@@ -281,7 +288,7 @@ class Handler(BaseHTTPRequestHandler):
         logins = [f"oxe{int(token):03d}{user:04d}" for user in range(self.feed.users)]
         channel = self.feed.channels[token] = Channel(self.connection, logins)
         channel.say(_chunk({"eventName": "OnChannelInformation", "text": "Chunk started"}))
-        self.rfile.read(1)  # until the client has gone
+        select.select([self.connection], [], [])  # until the client has gone; a reading would disturb TLS
 
 
 def _chunk(line: dict[str, Any]) -> bytes:
@@ -299,11 +306,27 @@ def _cut(chunk: bytes) -> tuple[bytes, bytes, bytes]:
     return head, middle, tail
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection, and TLS where there is a certificate."""
+
+    daemon_threads = True
+    request_queue_size = 512
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:  # its thread does the handshake, with its first reading
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+
 def main() -> None:
     Handler.feed = feed = Feed(int(sys.argv[1]))
-    ThreadingHTTPServer.daemon_threads = True
-    ThreadingHTTPServer.request_queue_size = 512
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
+    if len(sys.argv) > 2:
+        server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.tls.load_cert_chain(sys.argv[2])
+        Handler.scheme = "https"
     for target in (server.serve_forever, feed.run):
         threading.Thread(target=target, daemon=True).start()
     print(json.dumps({"port": server.server_address[1]}), flush=True)
