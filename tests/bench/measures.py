@@ -291,14 +291,17 @@ def measure_o2g(plan: Plan) -> None:
         most = _find_most(plan, bench)
         plan.report.add(part, "highest rate without loss", most, "lines/s")
         _measure_cost(plan, part, bench, most * 0.9, "at 90 % of it", most=30)
-    part = f"o2g, {CONNECTORS} connectors"
     rate = 20.0 * CONNECTORS
-    with open_o2g(plan.cluster, CONNECTORS, 10) as bench:
-        bench.send(rate)
-        _measure_delay(plan, part, bench.events_topic, most=100, rate=rate)
-        _measure_cost(plan, part, bench, rate, f"at {rate:,.0f}/s")
-        plan.report.add(part, "RSS", bench.resident_mib(), "MiB")
-        plan.report.add(part, "dropped", bench.dropped(), "lines", most=0)
+    for part, secured in (
+        (f"o2g, {CONNECTORS} connectors", False),
+        (f"o2g, {CONNECTORS} connectors over TLS", True),
+    ):
+        with open_o2g(plan.cluster, CONNECTORS, 10, secured=secured) as bench:
+            bench.send(rate)
+            _measure_delay(plan, part, bench.events_topic, most=100, rate=rate)
+            _measure_cost(plan, part, bench, rate, f"at {rate:,.0f}/s")
+            plan.report.add(part, "RSS", bench.resident_mib(), "MiB")
+            plan.report.add(part, "dropped", bench.dropped(), "lines", most=0)
 
 
 # -- endurance
