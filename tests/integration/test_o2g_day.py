@@ -1,10 +1,11 @@
-"""A day of a switchboard with a fault every second: on Kafka is what happened, or a declared gap."""
+"""A day of a switchboard over TLS with a fault every second: on Kafka is what happened, or a declared gap."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+import trustme
 
 from streamd.simulators.o2g import O2gOptions, O2gSimulator, digest, open_o2g_simulator
 from tests import judge
@@ -138,10 +140,18 @@ async def test_a_day_of_faults_ends_with_the_switchboards_truth(
     if not kafka.real:
         for topic in topics:
             kafka.create_topic(topic, 6)
-    options = O2gOptions(users=30, agents=6, rate=RATE, calls=CALLS, heartbeat_seconds=1.0)
+    authority, server = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(server)
+    options = O2gOptions(
+        users=30, agents=6, rate=RATE, calls=CALLS, heartbeat_seconds=1.0, ssl_context=server
+    )
     async with open_o2g_simulator(options) as simulator:
         table = simulator.connector_table(
-            retry_min_seconds="0.1", retry_max_seconds="1.0", snapshot_limit_seconds="5.0"
+            ca_file=f'"{tmp_path}/authority.pem"',
+            retry_min_seconds="0.1",
+            retry_max_seconds="1.0",
+            snapshot_limit_seconds="5.0",
         )
         daemon = WarmDaemon(tmp_path, table, kafka.bootstrap_servers, prefix)
         try:
