@@ -80,10 +80,6 @@ class Envelope:
         self._received: datetime | None = None
         self._moment = _Moment(b"", 0, b"")
 
-    def source(self, origin: Origin, stream: Stream) -> Source:
-        """Give what makes the records of one stream of one connector."""
-        return Source(self, origin, stream)
-
     def moment(self, received: datetime) -> _Moment:
         """Give the moment of a receipt; what was read together shares the instant."""
         if received is not self._received:

@@ -38,11 +38,11 @@ STATE = State(MEASURES_STATE, MEASURES, "k", "streamd.measure.state", {"a": 1}, 
 
 
 def measures(mode: Mode) -> Source:
-    return Envelope(EPOCH, mode).source(ORIGIN, MEASURES)
+    return Source(Envelope(EPOCH, mode), ORIGIN, MEASURES)
 
 
 def states(mode: Mode) -> Source:
-    return Envelope(EPOCH, mode).source(ORIGIN, MEASURES_STATE)
+    return Source(Envelope(EPOCH, mode), ORIGIN, MEASURES_STATE)
 
 
 def attributes(record: Record) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_times_are_utc_and_one_without_a_zone_is_refused() -> None:
 def test_types_sources_and_majors_that_take_turns_are_never_mixed_up() -> None:
     envelope = Envelope(EPOCH, "structured")
     origins, streams = (ORIGIN, Origin("paris", "o2g")), (MEASURES, Stream("streamd", "connectors"))
-    sources = {each: envelope.source(*each) for each in product(origins, streams)}
+    sources = {each: Source(envelope, *each) for each in product(origins, streams)}
     for _ in range(2):
         for (origin, stream), source in sources.items():
             for type_ in ("a.b", "c.d"):

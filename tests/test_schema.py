@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from streamd import events
 from streamd.__main__ import main
 from streamd.asyncapi import document
-from streamd.cloudevents import Envelope
+from streamd.cloudevents import Envelope, Source
 from streamd.events import GapData, LifeCycleData, Position, ProgressData
 from streamd.model import CONNECTORS, CONNECTORS_STATE, GAPS, Event, Origin, State
 from streamd.registry import all_types
@@ -40,7 +40,7 @@ SAMPLES = [
 
 
 def value_of(event: Event) -> dict[str, Any]:
-    record = Envelope("e", "structured").source(Origin("paris", "avaya"), event.stream).event(event, 1)
+    record = Source(Envelope("e", "structured"), Origin("paris", "avaya"), event.stream).event(event, 1)
     assert record.value is not None
     whole: dict[str, Any] = json.loads(record.value)
     return whole
@@ -119,7 +119,7 @@ def test_an_event_adheres_to_the_message_of_its_channel() -> None:
 
 def test_a_state_adheres_to_the_message_of_its_channel_headers_included() -> None:
     state = State(CONNECTORS_STATE, CONNECTORS, "", "streamd.connector.progress", PROGRESS, NOW)
-    record = Envelope("e", "structured").source(Origin("paris", "avaya"), state.stream).state(state, 1, 7)
+    record = Source(Envelope("e", "structured"), Origin("paris", "avaya"), state.stream).state(state, 1, 7)
     message = document()["components"]["messages"]["streamd.connector.progress.state"]
     headers = {name: text.decode() for name, text in record.headers}
     Draft202012Validator(message["headers"]).validate(headers)

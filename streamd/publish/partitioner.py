@@ -52,8 +52,3 @@ class Partitioner(dict[bytes, int]):
             self.clear()
         rest = self[key] = (murmur2(key) & 0x7FFFFFFF) % self._divided_by
         return rest
-
-    def partition(self, key: bytes, partitions: int) -> int:
-        """Give the partition of `key` in a topic of `partitions`."""
-        self.serve(partitions)
-        return self[key] % partitions

@@ -102,7 +102,7 @@ class Assembly:
             if rows is None:
                 rows = self._topics[topic] = TopicRows(topic, self._partitions(topic), self._partitioner)
             name = (origin.connector, stream.name)
-            records = self._envelope.source(origin, stream)
+            records = Source(self._envelope, origin, stream)
             source = sources[stream] = _Source(name, records, rows, self._given.get(name, 0))
         return source
 

@@ -17,6 +17,7 @@ import trio
 
 LEAST_SECONDS = 0.02
 MOST_SECONDS = 0.075
+_MOMENT = 0.25  # of the least: what Kafka's thread has after a commit, however late the next one is
 _PER_RATE = 5.6e-6  # seconds, for each record a second of one source
 _SHORTEST = 0.001  # seconds between two commits, of which a rate is told
 
@@ -54,7 +55,7 @@ class Beat:
         """Wait until the next commit may begin; what was committed has a moment to go its way to Kafka."""
         rate = self._records / max(self._sources, 1) / max(self._began - self._since, _SHORTEST)
         over_at = self._began + min(self._most, max(self._least, _PER_RATE * rate))
-        await trio.sleep_until(max(over_at - self._gathering, trio.current_time() + self._least / 4))
+        await trio.sleep_until(max(over_at - self._gathering, trio.current_time() + _MOMENT * self._least))
         began = trio.current_time()
         self._gather()
         for _ in range(2):  # who was woken works in the first turn, in any order with this task

@@ -19,6 +19,7 @@ import trio
 
 from streamd.errors import ProtocolViolation, Transient
 from streamd.transport.proxy import place
+from streamd.transport.rounds import Lost
 from streamd.transport.stream import Opened, open_tcp_stream
 from streamd.transport.tls import client_context
 
@@ -147,7 +148,7 @@ class EndlessResponse:
             return
         try:
             await self._opened.stream.pour(feed)
-        except trio.BrokenResourceError as error:
+        except Lost as error:
             raise Transient(f"{self._where}: {self.watch.fault or 'connection lost'}") from error
 
     def __repr__(self) -> str:

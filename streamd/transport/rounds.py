@@ -35,7 +35,7 @@ class Reading(NamedTuple):
 
 
 class Lost(trio.BrokenResourceError):
-    """The socket failed; an OSError of the work that follows from a reading is another thing."""
+    """The socket failed, or TLS on it; an OSError of what follows from a reading is another thing."""
 
 
 Take = Callable[[Reading], object]

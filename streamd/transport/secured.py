@@ -13,7 +13,7 @@ from math import inf
 import trio
 
 from streamd.transport.faults import fault_words
-from streamd.transport.rounds import MOST_BYTES
+from streamd.transport.rounds import MOST_BYTES, Lost
 from streamd.transport.watched import Watched
 
 _RECORD_BYTES = 16_384  # a record of TLS holds no more, and `ssl` gives no more at once
@@ -23,7 +23,7 @@ class Secured(trio.abc.Stream):
     """The client's side of TLS on `watch`.
 
     Servers and balancers end TLS by closing TCP, which is an end like any other, and we say no goodbye. What
-    is wrong with it raises BrokenResourceError, what `ssl` raised being its cause.
+    is wrong with it raises Lost, what `ssl` raised being its cause.
     """
 
     def __init__(self, watch: Watched, context: ssl.SSLContext, server_hostname: str) -> None:
@@ -143,6 +143,6 @@ class Secured(trio.abc.Stream):
         if self._fault is not None:
             raise self._broken(self._fault) from self._fault
 
-    def _broken(self, error: ssl.SSLError) -> trio.BrokenResourceError:
+    def _broken(self, error: ssl.SSLError) -> Lost:
         self._watch.fault = self._watch.fault or fault_words(error)
-        return trio.BrokenResourceError("TLS is broken")
+        return Lost("TLS is broken")

@@ -23,7 +23,7 @@ import msgspec
 import trio
 from aiokafka import AIOKafkaProducer
 
-from streamd.cloudevents import Envelope
+from streamd.cloudevents import Envelope, Source
 from streamd.connectors.avaya.measure_types import Typing
 from streamd.connectors.avaya.normalise import MEASURES, KeyTexts, normalise
 from streamd.connectors.avaya.wire import MeasureMessage, authentication, decode
@@ -168,7 +168,7 @@ def _producer(servers: str, **settings: Any) -> AIOKafkaProducer:
 
 
 def _records() -> list[Record]:
-    source = Envelope("20260101T000000000000Z", "structured").source(Origin("bench", "avaya"), MEASURES)
+    source = Source(Envelope("20260101T000000000000Z", "structured"), Origin("bench", "avaya"), MEASURES)
     texts, now, records = KeyTexts(), datetime.now(UTC), []
     for number in range(2000):
         (message,) = decode(text(_PRODUCER, number), "bench")
