@@ -1071,7 +1071,8 @@ async def test_a_subscription_can_vanish() -> None:
 async def test_a_job_goes_through_its_states_and_holds_what_the_hours_hold() -> None:
     async with simulated() as world:
         world.simulator.history(hours=6, calls=24)
-        job = await world.job(hours_ago=4, hours=2)
+        order = world.order(hours_ago=4, hours=2)
+        job = await world.job(**order)
         seen = []
         for _ in range(4):
             [item] = (await world.get("/jobs")).json()["exports"]
@@ -1089,8 +1090,10 @@ async def test_a_job_goes_through_its_states_and_holds_what_the_hours_hold() -> 
         assert answer.headers["pagination-page_number"] == "1"
         assert answer.headers["pagination-page_size"] == "20"
         found = [json.loads(line) for each in unzipped(answer.content).values() for line in each.splitlines()]
-        end = world.hour().timestamp() * 1000 - 2 * HOUR * 1000
-        expected = [each for each in world.simulator.records if end - 2 * HOUR * 1000 <= each.time < end]
+        begin, end = (
+            datetime.fromisoformat(order[name]).timestamp() * 1000 for name in ("from_date", "to_date")
+        )
+        expected = [each for each in world.simulator.records if begin <= each.time < end]
         assert sorted(identities(found)) == sorted(each.identity for each in expected)
         assert {each.exported for each in expected} == {1}
 
