@@ -419,7 +419,7 @@ async def test_a_window_is_answered_by_a_response_id_that_is_in_the_name_of_the_
             "resultDesc": "success",
         }
         assert len(job.response_id) == 32
-        day = world.simulator.now().astimezone(SHANGHAI)
+        day = datetime.fromtimestamp(job.asked_at, SHANGHAI)
         assert job.name == f"{day:%Y%m%d}_{job.response_id}.zip"
         assert len(job.name) == 45
 
