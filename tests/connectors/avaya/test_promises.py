@@ -10,6 +10,7 @@ import trio
 
 from streamd.live.intake import Intake
 from streamd.simulators.avaya import AvayaOptions
+from tests.judge import instant
 from tests.running import see_proof_held_back
 
 QUEUE = "Queue_itd_1.0.0"
@@ -35,7 +36,7 @@ async def test_a_full_spool_drops_events_inside_a_gap_that_counts_them_and_the_s
         [hole] = holes(running)
         arrived = len(running.events(".upserted")) + len(running.events("measure.deleted"))
         assert hole["count"] == running.tally["dropped_events"] == simulator.messages_sent - arrived
-        assert hole["from"] < hole["to"]
+        assert instant(hole["from"]) < instant(hole["to"])
         assert (hole["scope"], hole["events"], hole["state"]) == ([QUEUE], "lost", "restored")
 
 

@@ -12,6 +12,7 @@ import trio
 from streamd.config import Secret
 from streamd.simulators.avaya import AvayaOptions, AvayaSimulator, open_avaya_simulator
 from streamd.transport.http import open_http
+from tests.judge import instant
 
 QUEUE = "Queue_itd_1.0.0"
 
@@ -251,12 +252,12 @@ async def test_a_socket_that_fell_silent_at_the_expiry_is_replaced_and_its_gap_b
         simulator.set_faults(*faults, "error-500:renew")
         await running.until_state("degraded")
         await trio.sleep(1.0)
-        last = max(event["receivedtime"] for event in running.events(".upserted"))
+        last = max(instant(event["receivedtime"]) for event in running.events(".upserted"))
         simulator.set_faults(*faults)
         await running.until(lambda: "recovered" in running.moments())
         gaps = [event["data"] for event in running.events("gap.closed")]
         [gap] = [gap for gap in gaps if gap["cause"] == "link_lost"]
-        assert gap["from"] <= last < gap["to"]
+        assert instant(gap["from"]) <= last < instant(gap["to"])
         simulator.set_rate(0)
         await running.until(lambda: running.table() == truth(simulator, QUEUE))
 
@@ -293,9 +294,9 @@ async def test_a_half_open_line_is_noticed_and_its_gap_begins_before_it_went_dea
                 for event in running.events("gap.closed")
                 if event["data"]["cause"] == "link_lost"
             )
-            received = [event["receivedtime"] for event in running.events(".upserted")]
-            before = [each for each in received if each < gap["to"]]
-            assert gap["from"] < before[-1]
+            received = [instant(event["receivedtime"]) for event in running.events(".upserted")]
+            before = [each for each in received if each < instant(gap["to"])]
+            assert instant(gap["from"]) < before[-1]
 
 
 async def test_a_peer_that_sends_data_but_no_pong_is_alive(bench: Any, quick: Any) -> None:

@@ -18,6 +18,7 @@ from streamd.connectors.huawei_aicc.past import LEFT_TO_WALK, WINDOWS_LEFT_OUT
 from streamd.pull.ledger import Ledger
 from streamd.simulators.huawei_aicc import HuaweiOptions, identify, open_huawei_simulator
 from tests.connectors.huawei_aicc.conftest import KINDS, config_for, open_bench
+from tests.judge import instant
 
 SCALE = {"time_scale": 300.0}
 
@@ -54,7 +55,7 @@ async def test_three_days_of_absence_are_caught_up_in_order_a_day_at_a_time(syst
         windows = defaultdict(list)  # by when they were taken in
         for event in bench.events("call.ended"):
             windows[event["receivedtime"]].append(int(event["data"]["call_id"].partition("-")[0]))
-        in_order = [windows[at] for at in sorted(windows)]
+        in_order = [windows[at] for at in sorted(windows, key=instant)]
         # Calls that last over the end of a window end in the next one.
         assert all(max(earlier) - min(later) < 3600 for earlier, later in pairwise(in_order))
         assert {event["phase"] for event in bench.rows()} >= {"backfill"}

@@ -20,6 +20,7 @@ from streamd.live.intake import Intake
 from streamd.live.reach import ON_ITS_WAY_SECONDS
 from streamd.probe import ProbeContext
 from streamd.simulators.o2g import O2gOptions, digest, open_o2g_simulator
+from tests.judge import instant
 
 
 async def test_events_and_states_come_out_as_the_switchboards_own(system: Any, truth: Any) -> None:
@@ -87,7 +88,7 @@ async def test_every_package_is_published_on_its_topic_and_none_of_its_events_is
         extra = [event for event in running.events() if event["data"].get("extra")]
         assert extra == []
         record = running.events("o2g.com_record_created")[0]
-        assert record["time"] < record["receivedtime"]
+        assert instant(record["time"]) < instant(record["receivedtime"])
         keys = {
             topic.removeprefix("p.o2g."): record.key.decode().split("|", 1)[1]
             for topic, record in running.records()
