@@ -56,7 +56,7 @@ class Finished:
     async def publish(self, listing: Listing, latest: datetime, phase: Phase, turn: Turn) -> Published:
         """Publish what is new of a list, about in the order of the starts, some at a time.
 
-        `latest`: no time in it is later. Raises as `Face.search` does; what was published stays.
+        `latest`: no time in it is well after that. Raises as `Face.search` does; what was published stays.
         """
         new = [id_ for id_ in listing.found if id_ not in self._register.known]
         new.sort(key=lambda id_: (text_of(listing.found[id_], "startTime") or "", id_))

@@ -25,7 +25,7 @@ _TRUTH: Mapping[Any, bool] = {"true": True, "1": True, "false": False, "0": Fals
 
 
 def read(entity: type[E], tree: Mapping[str, Any], zone: Zone, latest: datetime) -> E:
-    """Read a tree, whatever is in it. No time in it is later than `latest`, where a zone leaves that open."""
+    """Read a tree, whatever is in it. No time in it is well after `latest`, where a zone leaves that open."""
     places = _places(entity)
     taken: dict[str, Any] = {}
     extra: dict[str, Any] = {}

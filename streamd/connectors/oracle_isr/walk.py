@@ -67,7 +67,8 @@ class Walk:
         cursor, step = self._register.cursor, self._next(now)
         if cursor is None or step is None:
             return False
-        published, holes = await self._fetch(step.window, "live" if step.newest else "backfill")
+        latest = now if step.newest else step.window.end
+        published, holes = await self._fetch(step.window, latest, "live" if step.newest else "backfill")
         moved = step.watermark
         oldest = self._register.running.oldest_missing()
         if published.waiting:
@@ -85,7 +86,8 @@ class Walk:
             return
         window = clip(Window(now - SWEPT, cursor.watermark), cursor.begin, None)
         for part in slices(window, HOUR) if window is not None else ():
-            _, holes = await self._fetch(part, "backfill")
+            latest = now if part.end == cursor.watermark else part.end
+            _, holes = await self._fetch(part, latest, "backfill")
             await self._move(link, self._register.cursor or cursor, holes)
         await self._move(link, replace(self._register.cursor or cursor, swept_at=now), [])
 
@@ -95,7 +97,7 @@ class Walk:
         new = known = waiting = undivided = 0
         for number, part in enumerate(parts):
             progress(number / len(parts), f"window {number + 1} of {len(parts)}")
-            published, holes = await self._fetch(part, "backfill", Turn.BEHIND)
+            published, holes = await self._fetch(part, part.end, "backfill", Turn.BEHIND)
             new, known = new + published.new, known + published.known
             waiting, undivided = waiting + published.waiting, undivided + len(holes)
         progress(1.0, f"{len(parts)} windows")
@@ -124,12 +126,16 @@ class Walk:
         return None if window is None else replace(step, window=window)
 
     async def _fetch(
-        self, window: Window, phase: Phase, turn: Turn = Turn.USUAL
+        self, window: Window, latest: datetime, phase: Phase, turn: Turn = Turn.USUAL
     ) -> tuple[Published, list[Window]]:
-        """Publish what is new in a window; return the seconds of which not all may have been listed."""
+        """Publish what is new in a window; return the seconds of which not all may have been listed.
+
+        `latest`: when the last of it may have ended. That is behind the window's end where it ends in the
+        present: in the hour that autumn has twice, its bound lets in all that has ended (`Zone.upper`).
+        """
         cell = Cell(at=window.end, ends=window)
         listing: Listing = await list_all(self._face, cell, turn, self._zone, self._discreet)
-        published = await self._finished.publish(listing, window.end, phase, turn)
+        published = await self._finished.publish(listing, latest, phase, turn)
         return published, sorted({hole.ends for hole in listing.holes if hole.ends is not None})
 
     async def _move(self, link: Link, cursor: Cursor, holes: list[Window]) -> None:

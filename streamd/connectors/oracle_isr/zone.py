@@ -11,6 +11,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?")
 _LONGEST = 30  # characters of a time
 SECOND = timedelta(seconds=1)
 _FIRST_YEAR, _LAST_YEAR = 1990, 2100  # of a recording: elsewhere a clock was not set, and sums overflow
+_AHEAD = timedelta(minutes=1)  # by which the server may be ahead of its last Date, which is cut and old
 
 
 class Zone:
@@ -23,8 +24,8 @@ class Zone:
     def read(self, text: str, latest: datetime) -> datetime | None:
         """Read `yyyy-MM-dd HH:mm:ss` with any fraction, as UTC; None for anything else.
 
-        In the hour that autumn has twice it is the later instant, unless that is after `latest`. That is a
-        guess where both hours are past; what a recording's other times say against it, `order` sets right.
+        In the hour that autumn has twice it is the later instant, unless that is well after `latest`. That is
+        a guess where both hours are past; what a recording's other times say against it, `order` sets right.
         """
         at = _read(text) if len(text) <= _LONGEST else None
         if at is None or self._zone is UTC:
@@ -34,7 +35,7 @@ class Zone:
             first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
         except (ValueError, OverflowError):
             return None
-        return second if first < second <= latest else first
+        return second if first < second and second - latest <= _AHEAD else first
 
     def earlier(self, at: datetime) -> datetime:
         """Give the earlier of the instants at which the wall's time is as at `at`; nearly always `at`."""

@@ -299,6 +299,28 @@ async def test_times_are_converted_from_the_servers_zone(system: Any) -> None:
         assert running.tally["zone_doubted"] == 0
 
 
+@pytest.mark.parametrize("pass_", [0, 1])
+async def test_what_happens_in_the_hour_that_autumn_has_twice_is_told_of_the_hour_that_it_is(
+    system: Any, pass_: int
+) -> None:
+    begin = datetime(2024, 10, 27, pass_, 30, tzinfo=UTC)
+    options = {"starts_at": begin.timestamp(), "time_scale": 60.0}
+    config = {"time_zone": "Europe/Berlin", "settle_seconds": 120.0}
+    async with system("user-zone", options=options, **config) as (simulator, running):
+        await running.until_state("live")
+        for _ in range(6):
+            simulator.end(await begun(running, simulator), gap=0.0)
+        await running.until(lambda: len(running.recordings("ended")) == 6)
+        found = {each["data"]["recording_id"]: each for each in running.recordings("ended")}
+        for recording in simulator.recordings:
+            ended = found[str(recording.recording_id)]
+            assert abs(instant(ended["data"]["start_time"]).timestamp() - recording.start) < 0.001
+            assert abs(instant(ended["time"]).timestamp() - recording.end) < 0.001
+        starts = [instant(each["time"]).timestamp() for each in running.recordings("started")]
+        assert all(abs(at - each.start) < 1 for at, each in zip(starts, simulator.recordings, strict=True))
+        assert running.tally["zone_doubted"] == 0
+
+
 async def test_a_wrong_zone_is_a_warning(system: Any) -> None:
     async with system("user-zone", time_zone="UTC") as (simulator, running):
         await running.until_state("live")
