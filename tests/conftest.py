@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist import is_xdist_worker
 
 from streamd.simulators.kafka import EmbeddedKafka, open_embedded_kafka
@@ -38,6 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CHOICE] = choose()
     # A shell's background job ignores SIGINT, and so would every daemon that a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes is no promise of ours, and a machine may stand still for a while.
+    settings.register_profile(
+        "streamd", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("streamd")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -145,7 +145,7 @@ async def until_closed_or_reset(stream: trio.SocketStream) -> bytes:
     return b""
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=requests() | st.binary(max_size=200))
 def test_any_request_gets_an_answer_or_a_close_and_tells_nothing_of_the_inside(bell, data):
     with capture_logs() as logs:

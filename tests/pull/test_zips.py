@@ -185,7 +185,7 @@ async def test_a_verification_that_is_cancelled_ends_soon(tmp_path: Path) -> Non
         st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=6),
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_bytes_give_lines_or_an_error_that_says_what_to_do(
     tmp_path: Path, change: bytes | list[tuple[int, int]]
 ) -> None:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.model import Event, Origin, Record
@@ -74,7 +74,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(STEPS, st.sampled_from([0, 200, 1500, 8 * 1024**2]))
 def test_each_key_gives_every_row_once_in_order_over_puts_takes_restarts_and_new_partition_counts(
     steps: list[tuple[str, int, int]], cache_bytes: int

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.errors import ProtocolViolation, Transient
@@ -33,7 +33,6 @@ def test_chunks_give_their_content_wherever_they_are_cut(place: int) -> None:
     assert body.ended
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.binary(min_size=1, max_size=40)), st.integers(1, 9))
 def test_any_chunks_in_any_pieces_give_their_content(pieces: list[bytes], size: int) -> None:
     data, body = chunked(*pieces), ChunkedBody()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.transport.lines import Lines, TooLong
@@ -25,7 +25,6 @@ def test_every_place_to_cut_gives_the_same_lines() -> None:
         assert lines.rest() == b""
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.binary(max_size=5)))
 def test_any_pieces_give_the_lines_of_their_sum(pieces: list[bytes]) -> None:
     lines = Lines(1000)

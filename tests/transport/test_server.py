@@ -304,7 +304,7 @@ async def _ask_a_new_server(data, errors):
 POSTS = st.binary(max_size=50).map(lambda tail: b"POST / HTTP/1.1\r\nHost: h\r\n" + tail)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.binary(max_size=200) | POSTS)
 def test_any_bytes_get_an_answer_or_a_close_and_no_error(data):
     errors = []

@@ -94,7 +94,7 @@ async def test_two_exports_of_the_same_rows_at_once_publish_each_row_once(tmp_pa
     assert len(context.items) == len(ids) + 1  # and one dead letter
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(NAMES, LINES), max_size=4))
 def test_a_zip_of_any_members_is_taken_to_its_end(members: list[tuple[str, list[bytes]]]) -> None:
     whole, context = taken(zipped(members))
@@ -102,7 +102,7 @@ def test_a_zip_of_any_members_is_taken_to_its_end(members: list[tuple[str, list[
     assert context.state("final") == b"1"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(NAMES, LINES), max_size=3), st.data())
 def test_a_zip_with_a_wrong_byte_gives_all_of_its_rows_or_none_of_them(
     members: list[tuple[str, list[bytes]]], data: st.DataObject
@@ -114,7 +114,7 @@ def test_a_zip_with_a_wrong_byte_gives_all_of_its_rows_or_none_of_them(
     assert (context.state("final") is not None) is whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300))
 def test_what_is_no_zip_is_a_mapped_error(content: bytes) -> None:
     whole, context = taken(content)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.connectors.o2g.administration import ChannelInformation, Unknown
@@ -288,26 +288,22 @@ odd_events = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_any_bytes_give_an_event_or_a_bad_record(line: bytes) -> None:
     check_decoded(line)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(odd_events)
 def test_any_json_gives_an_event_or_a_bad_record(event: dict[str, Any]) -> None:
     check_decoded(json.dumps(event).encode())
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(odd_events)
 def test_what_privacy_rules_leave_is_read_like_a_line(event: dict[str, Any]) -> None:
     found = decode_message(json.loads(json.dumps(event)), "test")
     assert isinstance(found, Entity | BadRecord)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_a_damaged_line_gives_an_event_or_a_bad_record(data: st.DataObject) -> None:
     line = bytearray(json.dumps(RINGING).encode())

@@ -247,7 +247,7 @@ async def test_any_token_request_has_an_answer_of_the_rfc(
         st.sampled_from(["", "Basic", "Basic ", "Basic YTpi", "Basic Og==", "Bearer x"])
         | st.text(alphabet="abcXYZ09+/=", max_size=20).map("Basic {}".format),
     )
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=150, database=None)
     def gather(content: bytes, kind: str, authorization: str) -> None:
         cases.append((content, kind, authorization.strip()))
 
