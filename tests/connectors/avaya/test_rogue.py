@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from datetime import UTC, datetime, timedelta
-from itertools import count, pairwise
+from itertools import count
 from typing import Any
 
 import pytest
@@ -168,13 +168,14 @@ async def test_data_is_proven_within_seconds_while_it_flows_and_silence_costs_fe
                 async with sending:
                     await stream.send_all(Wire.frame(Wire.PONG, payload))
 
+    began = trio.current_time()
     async with open_rogue(play) as rogue, bench(quick(rogue.base_url)) as running:
         await running.until_state("live")
         spool, origin = running.runtime.spool, running.runtime.origin
         for _ in range(2):
             now = datetime.now(UTC)
             await running.until(lambda: spool.alive(origin, QUEUE) > now, SECONDS_TO_A_PING / 2)  # noqa: B023
-        assert all(later - earlier > 0.5 for earlier, later in pairwise(pings))
+        assert 1 <= len(pings) <= 1 + (trio.current_time() - began)  # one a second
         enough.set()
         await trio.sleep(2.0)
         after = len(pings)
