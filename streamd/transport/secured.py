@@ -32,6 +32,7 @@ class Secured(trio.abc.Stream):
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self._sending = trio.Lock()
+        self._sealed = memoryview(b"")
         self._ended = False
         self._fault: ssl.SSLError | None = None  # behind what was read before it
 
@@ -112,25 +113,34 @@ class Secured(trio.abc.Stream):
 
     def _take_in(self, data: bytes) -> None:
         self._ended = self._ended or not data
-        self._incoming.write(data)
+        self._sealed = memoryview(data)
 
     def _decrypted(self, most: float) -> bytes:
         """Give what is here, `most` bytes of it."""
         pieces: list[bytes] = []
-        try:
-            while most > 0 and (self._incoming.pending or self._tls.pending()):
+        while most > 0 and self._has_sealed():
+            try:
                 piece = self._tls.read(int(min(most, _RECORD_BYTES)))
-                if not piece:  # the peer says goodbye; whatever it sends after that is nothing
-                    self._ended = True
-                    self._watch.fault = self._watch.fault or "end of stream"
-                    break
-                pieces.append(piece)
-                most -= len(piece)
-        except ssl.SSLWantReadError:  # the rest of a record is still to come
-            pass
-        except ssl.SSLError as error:
-            self._fault = error
+            except ssl.SSLWantReadError:  # the rest of a record is still to come
+                continue
+            except ssl.SSLError as error:
+                self._fault = error
+                break
+            if not piece:  # the peer says goodbye; whatever it sends after that is nothing
+                self._ended = True
+                self._watch.fault = self._watch.fault or "end of stream"
+                break
+            pieces.append(piece)
+            most -= len(piece)
         return b"".join(pieces)
+
+    def _has_sealed(self) -> bool:
+        """Tell whether there is anything to decrypt, of which a record's worth is given to TLS at a time: the
+        room that it has once needed it keeps for ever."""
+        if self._sealed and not (self._incoming.pending or self._tls.pending()):
+            self._incoming.write(self._sealed[:_RECORD_BYTES])
+            self._sealed = self._sealed[_RECORD_BYTES:]
+        return bool(self._incoming.pending or self._tls.pending())
 
     async def _send(self) -> None:
         """Send what TLS has to say, for us or by itself."""
