@@ -80,9 +80,10 @@ def line(rig: Rig, embedded_kafka: EmbeddedKafka) -> Callable[..., Any]:
 def keys_of(partitions: int) -> list[str]:
     """Give a key of ORIGIN's for each partition."""
     place = Partitioner()
+    place.serve(partitions)
     found: dict[int, str] = {}
     for number in range(100):
-        found.setdefault(place.partition(f"{ORIGIN.connector}|{number}".encode(), partitions), str(number))
+        found.setdefault(place[f"{ORIGIN.connector}|{number}".encode()] % partitions, str(number))
     return [found[partition] for partition in range(partitions)]
 
 
