@@ -28,7 +28,7 @@ from streamd.connectors.omilia.missing import (
     part_after,
     redelivered_at,
 )
-from streamd.connectors.omilia.plan import LONGEST, askable, types_of
+from streamd.connectors.omilia.plan import LONGEST, askable, types_of, unspelt
 from streamd.connectors.omilia.records import Records
 from streamd.connectors.omilia.rest import Exports
 from streamd.connectors.omilia.slowly import Slowly
@@ -43,6 +43,7 @@ _AUDIT = "audit"
 _TOPIC = "exports"  # of a herald's worry
 UNREAD = "files or pages that cannot be read"
 NOT_EXPORTED = "hours older than 60 days or younger than 2 hours, which cannot be exported"
+UNSPELT = "data types that cannot be exported in this types_style"
 
 
 class Holes:
@@ -132,7 +133,8 @@ class Holes:
         there = askable(server_now)
         hours = clip(wanted, there.begin, there.end)
         config = self._ctx.config
-        types = types_of({message_type(each) for each in config.data_types}, config.export.types_style)
+        asked, style = {message_type(each) for each in config.data_types}, config.export.types_style
+        types = types_of(asked, style)
         if hours is None or not types:
             why = "what is older than 60 days or younger than 2 hours cannot be exported"
             raise Rejected(why if types else "none of the data types can be exported in this types_style")
@@ -141,7 +143,11 @@ class Holes:
         left_out = (wanted.span - hours.span) // timedelta(hours=1)
         return Backfilled(
             {"published": errand.total, "known": errand.known, "dead_letters": errand.bad},
-            left={UNREAD: errand.unread, NOT_EXPORTED: left_out},
+            left={
+                UNREAD: errand.unread,
+                NOT_EXPORTED: left_out,
+                UNSPELT: len(unspelt(asked, style)),
+            },
         )
 
     # -- by hand

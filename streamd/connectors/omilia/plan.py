@@ -54,6 +54,11 @@ def types_of(message_types: Collection[str], style: TypesStyle) -> list[str]:
     return [_LEGACY[each] for each in sorted(message_types) if each in _LEGACY]
 
 
+def unspelt(message_types: Collection[str], style: TypesStyle) -> list[str]:
+    """Give those that `types_of` has no word for."""
+    return [each for each in message_types if style == "legacy" and each not in _LEGACY]
+
+
 def stem_of(errand: str, window: Window) -> str:
     """Name the exports of one slice of an errand, but for the number of the try: the same after a restart.
 

@@ -14,7 +14,7 @@ import trio
 from streamd.connectors.omilia.account import open_exports
 from streamd.connectors.omilia.arrivals import Arrivals
 from streamd.connectors.omilia.config import ExportConfig
-from streamd.connectors.omilia.holes import NOT_EXPORTED, UNREAD, Holes
+from streamd.connectors.omilia.holes import NOT_EXPORTED, UNREAD, UNSPELT, Holes
 from streamd.connectors.omilia.records import Records
 from streamd.errors import Rejected
 from streamd.simulators.omilia import OmiliaOptions, OmiliaSimulator, open_omilia_simulator
@@ -280,11 +280,22 @@ async def test_a_backfill_says_what_cannot_be_had(tmp_path: Path) -> None:
             await it.holes.backfill(now - 70 * DAY, now - 69 * DAY, lambda done, words: None)
 
 
+@pytest.mark.parametrize(("style", "left"), [("legacy", 1), ("v2", 0)])
+async def test_a_backfill_says_of_how_many_data_types_it_brings_nothing(
+    style: Any, left: int, tmp_path: Path
+) -> None:
+    changes = {"data_types": [*TYPES, "audit_events"], "export": ExportConfig(0.02, types_style=style)}
+    async with bench(tmp_path, **changes) as it:
+        now = it.simulator.now()
+        done = await it.holes.backfill(now - 8 * HOUR, now - 5 * HOUR, lambda done, words: None)
+        assert done.left == {UNREAD: 0, NOT_EXPORTED: 0, UNSPELT: left}
+
+
 async def test_a_backfill_says_how_many_files_it_could_not_read(tmp_path: Path) -> None:
     async with bench(tmp_path, "zip-bomb=16") as it:
         now = it.simulator.now()
         done = await it.holes.backfill(now - 8 * HOUR, now - 5 * HOUR, lambda done, words: None)
-        assert done.left == {UNREAD: 1, NOT_EXPORTED: 0}
+        assert done.left == {UNREAD: 1, NOT_EXPORTED: 0, UNSPELT: 0}
 
 
 async def test_a_backfill_that_was_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
