@@ -59,8 +59,8 @@ class Division(Struct, frozen=True):
 def divide(cell: Cell, listed: Iterable[Tree], *, by_time: bool = True) -> Division | None:
     """Divide a cell by ends, then by starts, then by the numbers in what was listed; None: it cannot be.
 
-    Numbers are no whole division, for a list that was cut need not have shown them all. `by_time` False: the
-    server does not heed the bounds.
+    Numbers are no whole division, for a list that was cut need not have shown them all. `by_time` False: it
+    is of no use, for the server does not heed the bounds, or they cannot be any narrower.
     """
     if by_time:
         halves = bisect(cell.ends, SECOND) if cell.ends is not None else None
@@ -77,6 +77,11 @@ def divide(cell: Cell, listed: Iterable[Tree], *, by_time: bool = True) -> Divis
     if cell.number is not None or not numbers:
         return None
     return Division(tuple(replace(cell, number=number) for number in numbers), whole=False)
+
+
+def is_blurred(cell: Cell, zone: Zone) -> bool:
+    """Tell whether parts of the cell would find the same as all of it (`Zone.is_blurred`)."""
+    return any(zone.is_blurred(each) for each in (cell.ends, cell.starts) if each is not None)
 
 
 def heeds_bounds(cell: Cell, listed: Iterable[Tree], zone: Zone) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
-from streamd.connectors.oracle_isr.cells import Cell, divide, heeds_bounds
+from streamd.connectors.oracle_isr.cells import Cell, divide, heeds_bounds, is_blurred
 from streamd.connectors.oracle_isr.face import Face, Turn
 from streamd.connectors.oracle_isr.wire import Shape, Tree, live_id, recording_id
 from streamd.connectors.oracle_isr.zone import Zone
@@ -52,7 +52,8 @@ async def list_all(
         if shape is not Shape.CUT:
             continue
         matches = reply.matches or ()
-        division = divide(asked, matches, by_time=heeds_bounds(asked, matches, zone))
+        by_time = heeds_bounds(asked, matches, zone) and not is_blurred(asked, zone)
+        division = divide(asked, matches, by_time=by_time)
         if division is None or not division.whole:
             listing.holes.append(asked)
         if division is not None:

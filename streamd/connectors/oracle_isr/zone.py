@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from streamd.pull.windows import Window
+
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?")
 _LONGEST = 30  # characters of a time
 SECOND = timedelta(seconds=1)
@@ -63,6 +65,13 @@ class Zone:
         if local.fold == 1:
             local = (whole + _repeated(local)).astimezone(self._zone)
         return _written(local)
+
+    def is_blurred(self, window: Window) -> bool:
+        """Tell whether all of a window lies in the hour that autumn has twice, in either pass.
+
+        Searches for parts of it all find the same, for their bounds reach over both (`lower`, `upper`).
+        """
+        return all(_repeated(at.astimezone(self._zone)) for at in (window.begin, window.end))
 
 
 @lru_cache(maxsize=1024)  # a recording tells the same time in several places

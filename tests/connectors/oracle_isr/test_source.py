@@ -248,6 +248,25 @@ async def test_a_list_that_was_cut_is_divided_and_nothing_is_missing(
             assert not running.twice()
 
 
+@pytest.mark.parametrize("pass_", [0, 1])
+async def test_a_cut_list_in_the_hour_that_autumn_has_twice_is_divided_by_number_and_the_walk_goes_on(
+    simulated: Any, bench: Any, quick: Any, pass_: int
+) -> None:
+    begin = datetime(2024, 10, 27, pass_, 40, tzinfo=UTC)
+    async with simulated("user-zone", starts_at=begin.timestamp()) as simulator:
+        for _ in range(4):
+            for number in range(5):
+                simulator.recorded(ended_ago=60.0, dnis=f"200{number}")
+        start, config = begin - timedelta(minutes=5), {"time_zone": "Europe/Berlin", "list_length": 10}
+        async with bench(quick(simulator, start_from=start, **config)) as running:
+            await running.until(lambda: len(running.recordings("ended")) == 20)
+            await running.until(lambda: running.proof() > begin)
+            assert {gap["cause"] for gap in running.gaps().values()} == {"list_cut"}
+            simulator.advance(7200)
+            after = simulator.recorded(seconds=1)
+            await running.until(lambda: str(after.recording_id) in running.ids("ended"))
+
+
 async def test_a_second_with_more_than_can_be_listed_is_a_declared_gap_and_the_walk_goes_on(
     simulated: Any, bench: Any, quick: Any
 ) -> None:
