@@ -328,11 +328,11 @@ async def test_the_audit_finds_and_repairs_what_was_missed_without_a_sign(tmp_pa
         simulator.history(40, 100)
         missed = [each for each in simulator.records if each.message_type == "dialog_step"][::7]
         await it.receive(lambda each: each not in missed)
-        await it.running.until(lambda: it.running.tally["audit_missed"] > 0)
-        await it.running.until(lambda: not it.holes.errands)
+        # Shortly before midnight the day after it is due, too: only the first one is judged.
+        await it.running.until(lambda: bool(it.gaps) and it.gaps[0]["events"] != "pending")
         first_day = datetime.fromisoformat(it.gaps[0]["from"])
         in_day = [m for m in missed if 0 <= m.time / 1000 - first_day.timestamp() < 86400]
-        assert it.running.tally["audit_missed"] == len(in_day) > 0
+        assert it.running.tally["audit_missed"] >= len(in_day) > 0
         gap = it.gaps[0]
         assert (gap["cause"], gap["events"], gap["healed_by"], gap["count"], gap["scope"]) == (
             "audit",
