@@ -80,7 +80,7 @@ class Evidence:
         self._pruned = _hour(now)
         oldest = _hour(now - KEPT)
         for file in self._files():
-            if file.name < oldest:
+            if file.name < oldest[: len(file.name)]:  # a day's goes with its last hour
                 file.unlink()
 
     def _files(self) -> list[Path]:
@@ -203,7 +203,7 @@ def _hour(at: datetime) -> str:
 
 
 def _day(at: datetime) -> str:
-    """Name the file of a day: it sorts before those of its hours."""
+    """Name the file of a day: as the names of its hours begin."""
     return f"{at.astimezone(UTC):%Y%m%d}"
 
 

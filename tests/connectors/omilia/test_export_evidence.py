@@ -83,8 +83,10 @@ async def test_what_tells_no_time_is_held_after_a_restart_for_as_long(tmp_path: 
     first = await opened(kept)
     assert not await holds(first, 7, None)
     first.note([(7, None)])
-    for evidence in (first, await opened(kept)):
-        kept.time = NOW + KEPT - HOUR
+    second = await opened(kept)
+    kept.time = NOW + KEPT - HOUR
+    for evidence in (first, second, await opened(kept)):
+        evidence.note([])
         assert await holds(evidence, 7, None)
         assert not await holds(evidence, 7, NOW)
         assert not await holds(evidence, 8, None)
