@@ -102,7 +102,8 @@ class Secured(trio.abc.Stream):
             if data:  # nothing would be the end
                 self._tls.write(data)
         except ssl.SSLError as error:
-            raise self._broken(error) from error
+            self._fault = self._fault or error
+        self._raise_fault()
         await self._send()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -118,7 +119,8 @@ class Secured(trio.abc.Stream):
     def _decrypted(self, most: float) -> bytes:
         """Give what is here, `most` bytes of it."""
         pieces: list[bytes] = []
-        while most > 0 and self._has_sealed():
+        # After a fault `ssl` is asked no more: it would give another reason.
+        while most > 0 and self._fault is None and self._has_sealed():
             try:
                 piece = self._tls.read(int(min(most, _RECORD_BYTES)))
             except ssl.SSLWantReadError:  # the rest of a record is still to come

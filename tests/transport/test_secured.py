@@ -180,6 +180,21 @@ async def test_a_spoilt_record_costs_none_before_it(
         assert opened.watch.fault == "TLS: DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
 
 
+async def test_what_follows_a_spoilt_record_hides_nothing_of_the_fault(
+    version: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with linked(version, client_tls) as (opened, peer):
+        good, bad = peer.sealed(b"good"), bytearray(peer.sealed(b"bad"))
+        bad[-1] ^= 1
+        await peer.stream.send_all(good + bad + peer.sealed(b"more"))
+        assert await opened.stream.receive_some() == b"good"
+        with pytest.raises(trio.BrokenResourceError):
+            await opened.stream.send_all(b"a pong")
+        with pytest.raises(trio.BrokenResourceError):
+            await opened.stream.receive_some()
+        assert opened.watch.fault == "TLS: DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
+
+
 async def test_a_peer_that_closes_tcp_alone_has_ended_too(
     version: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
