@@ -64,7 +64,7 @@ class Secured(trio.abc.Stream):
             self._raise_fault()
             if self._ended:
                 return b""
-            if self._outgoing.pending:
+            if self._must_answer:
                 await self._send()
             self._take_in(await self._watch.receive_some())
 
@@ -89,11 +89,11 @@ class Secured(trio.abc.Stream):
         def work_off(data: bytes) -> bool:
             self._take_in(data)
             hand_on()
-            return wants_more and not self._outgoing.pending
+            return wants_more and not self._must_answer
 
         hand_on()
         while wants_more:
-            if self._outgoing.pending:
+            if self._must_answer:
                 await self._send()
             await self._watch.pour(work_off)
 
@@ -144,12 +144,19 @@ class Secured(trio.abc.Stream):
             self._sealed = self._sealed[_RECORD_BYTES:]
         return bool(self._incoming.pending or self._tls.pending())
 
+    @property
+    def _must_answer(self) -> bool:
+        """Tell whether TLS has something to say by itself: whoever is sending says that too.
+
+        Who reads waits for none of them, for the peer may take nothing before it is rid of what it sends.
+        """
+        return bool(self._outgoing.pending) and not self._sending.locked()
+
     async def _send(self) -> None:
         """Send what TLS has to say, for us or by itself."""
         async with self._sending:
-            data = self._outgoing.read()
-            if data:
-                await self._watch.send_all(data)
+            while self._outgoing.pending:
+                await self._watch.send_all(self._outgoing.read())
 
     def _raise_fault(self) -> None:
         if self._fault is not None:

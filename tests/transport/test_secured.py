@@ -257,6 +257,34 @@ async def test_several_may_send_much_at_a_time_while_much_is_read(
         assert await peer.read() == b"meanwhile"
 
 
+@pytest.mark.parametrize("pours", [True, False])
+async def test_reading_goes_on_while_several_wait_for_a_peer_that_takes_nothing(
+    pours: bool, version: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    got: list[bytes] = []
+
+    async def read() -> None:
+        if pours:
+            await opened.stream.pour(lambda data: got.append(data) is None)
+        while True:
+            got.append(await opened.stream.receive_some())
+
+    async with linked(version, client_tls) as (opened, peer), trio.open_nursery() as nursery:
+        for letter in (b"a", b"b"):
+            nursery.start_soon(opened.stream.send_all, letter * LARGE)
+            await wait_all_tasks_blocked()
+        nursery.start_soon(read)
+        for number in range(1, 4):
+            await wait_all_tasks_blocked()
+            await peer.stream.send_all(peer.sealed(b"%d" % number))
+            await until(lambda: len(got) == number, seconds=3)
+        taken = bytearray()
+        while len(taken) < 2 * LARGE:
+            taken += await peer.read()
+        assert taken == b"a" * LARGE + b"b" * LARGE
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_server_whose_certificate_is_not_accepted_is_told_so(server_tls: ssl.SSLContext) -> None:
     told: list[str] = []
 
@@ -313,8 +341,8 @@ def openssl(authority: trustme.CA, tmp_path: Path, nursery: trio.Nursery) -> Cal
     return start
 
 
-async def until(holds: Callable[[], object]) -> None:
-    with trio.fail_after(20):
+async def until(holds: Callable[[], object], seconds: float = 20) -> None:
+    with trio.fail_after(seconds):
         while not holds():
             await trio.sleep(0.01)
 
