@@ -33,6 +33,7 @@ class Secured(trio.abc.Stream):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self._sending = trio.Lock()
         self._sealed = memoryview(b"")
+        self._is_cut_short = False  # what is being sent, until all of it is
         self._ended = False
         self._fault: ssl.SSLError | None = None  # behind what was read before it
 
@@ -150,13 +151,17 @@ class Secured(trio.abc.Stream):
 
         Who reads waits for none of them, for the peer may take nothing before it is rid of what it sends.
         """
-        return bool(self._outgoing.pending) and not self._sending.locked()
+        return bool(self._outgoing.pending) and not self._sending.locked() and not self._is_cut_short
 
     async def _send(self) -> None:
         """Send what TLS has to say, for us or by itself."""
         async with self._sending:
+            if self._is_cut_short:
+                raise trio.BrokenResourceError("what was sent last was cut short")
             while self._outgoing.pending:
+                self._is_cut_short = True
                 await self._watch.send_all(self._outgoing.read())
+                self._is_cut_short = False
 
     def _raise_fault(self) -> None:
         if self._fault is not None:

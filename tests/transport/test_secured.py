@@ -285,6 +285,20 @@ async def test_reading_goes_on_while_several_wait_for_a_peer_that_takes_nothing(
         nursery.cancel_scope.cancel()
 
 
+async def test_nothing_is_sent_behind_a_record_that_was_cut_short(
+    version: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with linked(version, client_tls) as (opened, peer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(opened.stream.send_all, b"a" * 4 * LARGE)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        with pytest.raises(trio.BrokenResourceError):
+            await opened.stream.send_all(b"next")
+        await peer.stream.send_all(peer.sealed(b"still read"))
+        assert await opened.stream.receive_some() == b"still read"
+
+
 async def test_a_server_whose_certificate_is_not_accepted_is_told_so(server_tls: ssl.SSLContext) -> None:
     told: list[str] = []
 
