@@ -7,6 +7,7 @@ trio's SSLStream gives one record at a time, wakes its task for it, and asks Ope
 from __future__ import annotations
 
 import ssl
+from collections import deque
 from collections.abc import Callable
 from math import inf
 
@@ -31,6 +32,7 @@ class Secured(trio.abc.Stream):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._unsealed: deque[bytes] = deque()
         self._sending = trio.Lock()
         self._sealed = memoryview(b"")
         self._is_cut_short = False  # what is being sent, until all of it is
@@ -99,11 +101,9 @@ class Secured(trio.abc.Stream):
             await self._watch.pour(work_off)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            if data:  # nothing would be the end
-                self._tls.write(data)
-        except ssl.SSLError as error:
-            self._fault = self._fault or error
+        if data:  # nothing would be the end
+            self._unsealed.append(bytes(data))
+        self._seal()
         self._raise_fault()
         await self._send()
 
@@ -135,6 +135,8 @@ class Secured(trio.abc.Stream):
                 break
             pieces.append(piece)
             most -= len(piece)
+        if self._unsealed:
+            self._seal()
         return b"".join(pieces)
 
     def _has_sealed(self) -> bool:
@@ -144,6 +146,20 @@ class Secured(trio.abc.Stream):
             self._incoming.write(self._sealed[:_RECORD_BYTES])
             self._sealed = self._sealed[_RECORD_BYTES:]
         return bool(self._incoming.pending or self._tls.pending())
+
+    def _seal(self) -> None:
+        """Encrypt what is to be sent; where the peer has asked for other keys, once they are agreed on.
+
+        Who sends does not wait for that: it may be who reads, and only reading can bring it.
+        """
+        try:
+            while self._unsealed:
+                self._tls.write(self._unsealed[0])
+                self._unsealed.popleft()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._fault = self._fault or error
 
     @property
     def _must_answer(self) -> bool:

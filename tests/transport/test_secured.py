@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -401,4 +402,31 @@ async def test_a_server_that_asks_for_other_keys_gets_them_and_is_understood(
     await trio.sleep(1)
     print("\n".join(lines[-20:]))
     await until(lambda: answers() > before and "and back" in lines)
+    await trio.aclose_forcefully(opened.stream)
+
+
+async def test_what_is_sent_while_other_keys_are_agreed_on_is_sent_after_that(
+    openssl: Any, client_tls: ssl.SSLContext, nursery: trio.Nursery
+) -> None:
+    process, lines = await openssl("-tls1_2")
+    await until(lambda: any(line.startswith("ACCEPT ") for line in lines))
+    port = int(next(line for line in lines if line.startswith("ACCEPT ")).rpartition(":")[2])
+    opened = await open_tcp_stream("localhost", port, tls=client_tls, timeout=20)
+    await until(lambda: any(line.startswith("CIPHER") for line in lines))
+    await process.stdin.send_all(b"r\n")
+    await until(lambda: opened.watch.has_unread)
+    process.send_signal(signal.SIGSTOP)  # it says nothing to our answer
+    try:
+        with trio.move_on_after(0.1):
+            await opened.stream.receive_some()
+        await opened.stream.send_all(b"first\n")
+        await opened.stream.send_all(b"second\n")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    got: list[bytes] = []
+    nursery.start_soon(opened.stream.pour, lambda data: got.append(data) is None)
+    await until(lambda: [line for line in lines if line in ("first", "second")] == ["first", "second"])
+    await process.stdin.send_all(b"back\n")
+    await until(lambda: b"".join(got) == b"back\n")
+    nursery.cancel_scope.cancel()
     await trio.aclose_forcefully(opened.stream)
