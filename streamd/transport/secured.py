@@ -32,9 +32,9 @@ class Secured(trio.abc.Stream):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        self._unsealed: deque[bytes] = deque()
+        self._sealed = memoryview(b"")  # has come, and TLS has not had it yet
+        self._unsealed: deque[bytes] = deque()  # is to be sent, and TLS has not taken it yet
         self._sending = trio.Lock()
-        self._sealed = memoryview(b"")
         self._is_cut_short = False  # what is being sent, until all of it is
         self._ended = False
         self._fault: ssl.SSLError | None = None  # behind what was read before it

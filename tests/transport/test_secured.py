@@ -278,7 +278,7 @@ async def test_reading_goes_on_while_several_wait_for_a_peer_that_takes_nothing(
         for number in range(1, 4):
             await wait_all_tasks_blocked()
             await peer.stream.send_all(peer.sealed(b"%d" % number))
-            await until(lambda: len(got) == number, seconds=3)
+            await until(lambda: len(got) == number, seconds=3)  # noqa: B023
         taken = bytearray()
         while len(taken) < 2 * LARGE:
             taken += await peer.read()
