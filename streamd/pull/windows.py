@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from math import ceil
 
 from msgspec import Struct
 
 _HOUR = timedelta(hours=1)
+LEFT_TO_WALK = "seconds_left_to_the_walk"
+"""A figure of a backfill: what is too recent to be read again, for the live walk is about to read it."""
 _JITTER = timedelta(minutes=1)  # between the clocks of several servers behind one name
 
 
@@ -74,6 +77,12 @@ def slices(window: Window, longest: timedelta) -> list[Window]:
         cut.append(Window(begin, end))
         begin = end
     return cut
+
+
+def settled(window: Window, present: datetime) -> tuple[Window, int]:
+    """Give the part of a window before `present`, and of how many seconds the rest is."""
+    part = Window(window.begin, min(window.end, max(window.begin, present)))
+    return part, ceil((window.end - part.end).total_seconds())
 
 
 def bisect(window: Window, least: timedelta = timedelta(seconds=1)) -> tuple[Window, Window] | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streamd.pull.windows import Pace, Window, bisect, ceil_hour, clip, floor_hour, slices
+from streamd.pull.windows import Pace, Window, bisect, ceil_hour, clip, floor_hour, settled, slices
 
 START = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -33,6 +33,15 @@ def test_slices_adjoin_cover_the_window_in_order_and_none_is_longer_than_allowed
         assert (cut[0].begin, cut[-1].end) == (begin, begin + span)
     else:
         assert cut == []
+
+
+@pytest.mark.parametrize(
+    ("present", "hours", "rest"), [(-1, 0, 3 * 3600), (0, 0, 3 * 3600), (2, 2, 3600), (3, 3, 0), (9, 3, 0)]
+)
+def test_what_has_not_settled_is_left_and_told(present: int, hours: int, rest: int) -> None:
+    hour = timedelta(hours=1)
+    part, left = settled(Window(START, START + 3 * hour), START + present * hour)
+    assert (part, left) == (Window(START, START + hours * hour), rest)
 
 
 @given(INSTANTS, SPANS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from math import ceil
 from typing import NoReturn
 
 import trio
@@ -19,12 +18,12 @@ from streamd.connectors.huawei_aicc.jobs import Job, Jobs, Kind, planned_anew
 from streamd.connectors.huawei_aicc.plan import past_jobs, wider
 from streamd.connectors.huawei_aicc.rest import CcFs, Priority
 from streamd.errors import Rejected, Transient
+from streamd.pull.windows import LEFT_TO_WALK, Window, settled
 from streamd.session import Backoff
 
 _BACKFILL_TRIES = 5  # of one window, before the client is told
 _REFUSED_SECONDS = 300.0  # a refused reading is tried again slowly
 WINDOWS_LEFT_OUT = "windows that are too big or never came, declared as gaps"
-LEFT_TO_WALK = "seconds_left_to_the_walk"  # too recent to be read: the live walk is about to
 
 
 class Past:
@@ -129,10 +128,9 @@ class Past:
     async def backfill(self, begin: datetime, end: datetime, progress: Progress) -> Backfilled:
         """Read a stretch of the past again, a day at a time; what is new in it is published."""
         await self._cc.look(Priority.BACKFILL)
-        settled = self._cc.server_now() - timedelta(seconds=self._ctx.config.settle_seconds)
-        early = max(timedelta(), end - max(begin, settled))
-        end = min(end, settled)
-        total, at, whole = Figures(), begin, end - begin
+        present = self._cc.server_now() - timedelta(seconds=self._ctx.config.settle_seconds)
+        window, early = settled(Window(begin, end), present)
+        total, at, end, whole = Figures(), begin, window.end, window.span
         while at < end:
             progress((at - begin) / whole, f"from {at:%Y-%m-%d %H:%M} UTC")
             done = await self._backfill_one(past_jobs(at, end, self._cursor.longest)[0], end)
@@ -142,7 +140,7 @@ class Past:
         progress(1.0, "read")
         figures = asdict(total)
         left = {WINDOWS_LEFT_OUT: figures.pop("left_out")}
-        return Backfilled(figures | {LEFT_TO_WALK: ceil(early.total_seconds())}, left)
+        return Backfilled(figures | {LEFT_TO_WALK: early}, left)
 
     async def _backfill_one(self, planned: Job, until: datetime) -> Done | None:
         """Do one window, again where CC-FS has a bad moment."""

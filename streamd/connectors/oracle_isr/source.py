@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import trio
 
-from streamd.connector import Context, Link, Session
+from streamd.connector import Backfilled, Context, Link, Progress, Session
 from streamd.connectors.oracle_isr.config import OracleIsrConfig
 from streamd.connectors.oracle_isr.details import Details
 from streamd.connectors.oracle_isr.discretion import Discretion
@@ -27,6 +27,7 @@ from streamd.live.herald import Herald
 from streamd.nurseries import lone_error
 from streamd.pull.hints import Hints
 from streamd.pull.server_clock import ServerClock
+from streamd.pull.windows import Window
 from streamd.transport.http import Http, open_http
 from streamd.transport.tls import client_context
 
@@ -41,7 +42,7 @@ async def open_sessions(ctx: Context[OracleIsrConfig]) -> AsyncIterator[Sequence
     """Yield the one session; notifications and backfills are taken as long as it is there."""
     async with _open_http(ctx.config) as http:
         session = RecordingSession(ctx, http)
-        async with open_notifications(ctx, session.hints), ctx.serve_backfill(session.walk.backfill):
+        async with open_notifications(ctx, session.hints), ctx.serve_backfill(session.backfill):
             yield [session]
 
 
@@ -85,7 +86,7 @@ class RecordingSession:
         finished = Finished(ctx, self._register, retrieval, normaliser, zone, self._server_now)
         self._watch = Watch(ctx, self._register, self._face, details, normaliser, zone, discreet)
         self._upkeep = Upkeep(ctx, self._register, details, retrieval, finished, normaliser)
-        self.walk = Walk(ctx.config, ctx.log, self._register, self._face, finished, zone, discreet)
+        self._walk = Walk(ctx.config, ctx.log, self._register, self._face, finished, zone, discreet)
         self.hints = Hints(ctx.clock, ctx.config.poll_seconds)
         self._looked: dict[str, int] = {}
         self._polled = trio.Event()
@@ -101,7 +102,7 @@ class RecordingSession:
         cursor = await self._begin()
         herald = Herald(link)
         await self._poll(herald)
-        await self.walk.try_out(self._server_now())
+        await self._walk.try_out(self._server_now())
         link.prove_with(self._watermark)
         await link.connected(cursor.watermark)
         with lone_error():
@@ -111,6 +112,10 @@ class RecordingSession:
                 nursery.start_soon(self._look_back)
                 while True:
                     await self._poll(herald)
+
+    async def backfill(self, since: datetime, until: datetime, progress: Progress) -> Backfilled:
+        """Fetch what ended between two instants; raises as `Face.search` does."""
+        return await self._walk.backfill(Window(since, until), self._server_now(), progress)
 
     def _watermark(self) -> datetime | None:
         cursor = self._register.cursor
@@ -155,10 +160,10 @@ class RecordingSession:
         while True:
             await self._polled.wait()
             self._polled = trio.Event()
-            await self.walk.sweep(herald.link, self._server_now())
+            await self._walk.sweep(herald.link, self._server_now())
             more = True
             while more:
-                more = await self.walk.step(herald.link, self._server_now())
+                more = await self._walk.step(herald.link, self._server_now())
                 await self._upkeep.chase(self._server_now())
                 if not herald_told:
                     herald_told = True

@@ -17,7 +17,7 @@ from streamd.connectors.oracle_isr.register import Cursor, Register
 from streamd.connectors.oracle_isr.wire import Tree
 from streamd.connectors.oracle_isr.zone import Zone
 from streamd.model import Phase
-from streamd.pull.windows import Pace, Step, Window, clip, slices
+from streamd.pull.windows import LEFT_TO_WALK, Pace, Step, Window, clip, settled, slices
 
 HOUR = timedelta(hours=1)
 SWEEP_EVERY = HOUR
@@ -91,9 +91,10 @@ class Walk:
             await self._move(link, self._register.cursor or cursor, holes)
         await self._move(link, replace(self._register.cursor or cursor, swept_at=now), [])
 
-    async def backfill(self, since: datetime, until: datetime, progress: Progress) -> Backfilled:
-        """Fetch what ended between two instants; the cursor stays."""
-        parts = slices(Window(since, until), HOUR)
+    async def backfill(self, wanted: Window, now: datetime, progress: Progress) -> Backfilled:
+        """Fetch what ended in a window; what has not settled is left to the steps. `now`: the server's."""
+        window, early = settled(wanted, now - self._pace.settle)
+        parts = slices(window, HOUR)
         new = known = waiting = undivided = 0
         for number, part in enumerate(parts):
             progress(number / len(parts), f"window {number + 1} of {len(parts)}")
@@ -102,7 +103,7 @@ class Walk:
             waiting, undivided = waiting + published.waiting, undivided + len(holes)
         progress(1.0, f"{len(parts)} windows")
         left = {NOT_READABLE: waiting, NOT_LISTED: undivided}
-        return Backfilled({"published": new, "known": known}, left)
+        return Backfilled({"published": new, "known": known, LEFT_TO_WALK: early}, left)
 
     async def _go_back(self, link: Link, now: datetime) -> None:
         """Follow a server whose clock went back; the last hours are due to be searched again then."""

@@ -14,8 +14,9 @@ import trio.lowlevel
 
 from streamd.connectors.huawei_aicc.config import DeepConfig
 from streamd.connectors.huawei_aicc.jobs import PREFIX, Job
-from streamd.connectors.huawei_aicc.past import LEFT_TO_WALK, WINDOWS_LEFT_OUT
+from streamd.connectors.huawei_aicc.past import WINDOWS_LEFT_OUT
 from streamd.pull.ledger import Ledger
+from streamd.pull.windows import LEFT_TO_WALK
 from streamd.simulators.huawei_aicc import HuaweiOptions, identify, open_huawei_simulator
 from tests.connectors.huawei_aicc.conftest import KINDS, config_for, open_bench
 from tests.judge import instant
