@@ -81,8 +81,9 @@ class Past:
         while True:
             reading = self._cursor.reading
             if reading.at is None:
-                due = reading.done + timedelta(seconds=config.deep.every_seconds)
-                await trio.sleep(max(0.0, (due - self._ctx.clock.now()).total_seconds()))
+                since = (self._ctx.clock.now() - reading.done).total_seconds()
+                if 0 <= since < config.deep.every_seconds:  # what was done in the future: our clock went back
+                    await trio.sleep(config.deep.every_seconds - since)
                 await self._begin_reading(reading)
             try:
                 await self._read_stretch()

@@ -13,6 +13,7 @@ import trio
 import trio.lowlevel
 
 from streamd.connectors.huawei_aicc.config import DeepConfig
+from streamd.connectors.huawei_aicc.cursor import Reading
 from streamd.connectors.huawei_aicc.jobs import PREFIX, Job
 from streamd.connectors.huawei_aicc.past import WINDOWS_LEFT_OUT
 from streamd.pull.ledger import Ledger
@@ -167,6 +168,24 @@ async def test_rows_that_are_written_late_are_found_by_reading_the_last_days_aga
         await simulator.settle()
         await bench.until(lambda: whole(simulator, bench))
         assert max(bench.published().values()) == 1
+
+
+async def test_the_last_days_are_read_again_also_after_our_clock_was_put_back(tmp_path: Path) -> None:
+    async with open_huawei_simulator(HuaweiOptions(**SCALE)) as simulator:
+        simulator.history(1.0, 5)
+        deep = DeepConfig(every_seconds=0.5, lookback_seconds=40_000.0)
+        config = config_for(simulator, start_from=simulator.now() - timedelta(hours=1), deep=deep)
+        async with open_bench(tmp_path, config, simulator.ingress_port, timedelta(days=1)) as bench:
+            await bench.until(lambda: whole(simulator, bench))
+        async with open_bench(tmp_path, config, simulator.ingress_port) as bench:
+            readings = Ledger(bench.runtime, "deep/", Reading)
+
+            def is_over() -> bool:
+                [reading] = readings.all().values()
+                return reading.done <= bench.runtime.clock.now()
+
+            assert not is_over()
+            await bench.until(is_over)
 
 
 async def test_backfill_publishes_what_is_new_and_leaves_the_live_walk_where_it_is(system: Any) -> None:
