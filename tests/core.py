@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from streamd.notify import Notifier
 from streamd.registry import all_types
 from streamd.spool import directory
 from streamd.spool.store import Store
+from tests.kafka.configuration import free_ports
 
 SWITCHES = Stream("lamp", "switches")
 Order = Callable[[Context[Any], Link], Awaitable[None]]
@@ -175,7 +175,5 @@ async def open_core(
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    [port] = free_ports(1)
+    return port

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import random
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+
+_PORTS = range(20_000, 32_000)
+_TRIES = 100
 
 
 def table(name: str, keys: Mapping[str, str]) -> str:
@@ -18,7 +24,9 @@ def ingress_table(address: str, **more: str) -> str:
 
 
 def free_port(host: str) -> int:
-    """Give a port that nobody listens on now."""
-    with socket.create_server((host, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port that nobody listens on now, nor will by chance until it is used: outgoing connections, and
+    who asks for any port, get higher ones from the kernel."""
+    for port in random.sample(_PORTS, _TRIES):
+        with suppress(OSError), socket.create_server((host, port)):
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port on {host}")
