@@ -899,6 +899,15 @@ async def test_all_events_of_a_day_add_up_to_the_truth_at_any_moment(faults: tup
         assert under_way
 
 
+async def test_call_data_is_left_out_only_where_all_of_it_is_as_it_was() -> None:
+    async with simulated("call-data-kept") as client, listening(client) as (channel, _):
+        ref = client.simulator.place_call(A, B)
+        client.simulator.redirect(ref, C)
+        fold = folded(await channel.all_sent(client.simulator))
+        assert fold.calls[A, ref]["callData"]["lastRedirecting"]["id"]["loginName"] == B
+        assert agrees(fold, client.simulator)
+
+
 async def test_an_unanswered_callee_is_never_busy_and_has_missed_a_call() -> None:
     selectors = [{"ids": ["*"], "names": ["telephony", "eventSummary"]}]
     async with simulated() as client, listening(client, selectors) as (channel, _):

@@ -96,7 +96,6 @@ class CallView:
 
         With `new_ref` the call goes on under that reference; no OnCallRemoved ever comes for the old one.
         """
-        same = style.data_kept and state == self.state
         event: dict[str, Any] = {"eventName": "OnCallModified", "loginName": self.user.login}
         event["callRef"] = new_ref or self.ref
         if cause:
@@ -105,13 +104,13 @@ class CallView:
             event["previousCallRef"] = self._move(new_ref)
         if replaced_by:
             event["replacedByCallRef"] = replaced_by
-        changed_legs = state != self.state
+        changed_legs, told = state != self.state, self.data
         self._enter(state)
         for each in (*add, *change):
             self.participants[each["participantId"]] = each
         for each_id in remove:
             self.participants.pop(each_id, None)
-        if not same:
+        if self.data != told or not style.data_kept:
             event["callData"] = self.data
         return event | {
             "modifiedLegs": list(self.legs.values()) if changed_legs else [],
