@@ -380,9 +380,9 @@ async def test_a_dead_session_is_told_from_the_keepalive(fault: str, status: int
 
 
 async def test_a_session_ends_after_thirty_minutes_without_a_request_and_any_request_resets_them() -> None:
-    async with simulated(time_scale=1800) as client:
+    async with simulated(time_scale=1500) as client:
         for ask in (client.keepalive, lambda: client.get("/logins"), client.keepalive):
-            await trio.sleep(0.5)
+            await trio.sleep(0.45)
             await ask()
         assert len(client.simulator.sessions) == 1
         await eventually(lambda: not client.simulator.sessions)
@@ -398,10 +398,10 @@ async def test_the_channel_of_a_session_ends_with_it_although_it_was_busy() -> N
 
 async def test_lines_on_the_channel_keep_the_session_where_the_switch_says_so() -> None:
     async with (
-        simulated("channel-keeps-session", time_scale=1800 / 0.3, rate=200) as client,
+        simulated("channel-keeps-session", time_scale=1800, rate=200) as client,
         listening(client),
     ):
-        await trio.sleep(0.6)
+        await trio.sleep(1.3)
         assert await client.keepalive() == 204
 
 
@@ -584,11 +584,11 @@ async def test_a_channel_ends_cleanly_at_its_timeout_and_reopens_at_the_same_url
 
 async def test_a_timeout_can_count_silence_only() -> None:
     async with (
-        simulated("timeout-idle", time_scale=120 / 0.5) as client,
+        simulated("timeout-idle", time_scale=120) as client,
         listening(client, timeout=2) as (channel, _),
     ):
         for _ in range(5):
-            await trio.sleep(0.1)
+            await trio.sleep(0.25)
             client.simulator.set_agent("oxe2001", "READY")
             client.simulator.set_agent("oxe2001", "PAUSE")
         lines, ended = await channel.to_end()
