@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from time import monotonic
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from streamd.errors import ProtocolViolation, Rejected, Transient
 from streamd.transport.websocket import CLOSE_SECONDS, HandshakeRejected, LinkClosed, open_websocket
@@ -242,6 +244,42 @@ async def test_a_close_comes_after_every_message_before_it(connect, serve, wire)
     )
     assert echoed == [(wire.CLOSE, struct.pack("!H", 4001) + b"moved")]
     assert monotonic() - began < PROMPT, "a peer that keeps TCP open after its Close delays nobody"
+
+
+async def test_a_ping_between_a_close_and_our_answer_to_it_costs_no_message_before_it(connect, serve, wire):
+    ours_waits, close_is_here, pinged = trio.Event(), trio.Event(), trio.Event()
+
+    async def script(stream):
+        await wire.upgrade(stream)
+        await ours_waits.wait()
+        await stream.send_all(wire.text(b"last") + wire.close(1001))
+        await pinged.wait()
+        while await stream.receive_some():
+            pass
+
+    async def ping(link):
+        await close_is_here.wait()
+        with pytest.raises(Transient):
+            await link.ping(0.3)
+        pinged.set()
+
+    async with connect(await serve(script)) as link, trio.open_nursery() as nursery:
+        nursery.start_soon(send, link, bytes(64 << 20))  # our answer has to wait behind it
+        await wait_all_tasks_blocked()
+        nursery.start_soon(ping, link)
+        before = link.last_bytes_at
+        ours_waits.set()
+        while link.last_bytes_at == before:
+            await trio.sleep(0.01)
+        close_is_here.set()
+        messages, end = await the_end(link)
+    assert messages == [b"last"]
+    assert (end.code, end.clean) == (1001, True)
+
+
+async def send(link, message):
+    with suppress(LinkClosed):
+        await link.send(message)
 
 
 async def test_the_end_is_told_again_to_whoever_asks_again(connect, serve, wire):

@@ -64,7 +64,10 @@ class Engine(Protocol):
         """Send one message whole or break the stream; raises LinkClosed."""
 
     async def ping(self) -> None:
-        """Send a ping and return when its pong came; raises LinkClosed. One call at a time."""
+        """Send a ping and return when its pong came; one call at a time.
+
+        Raises LinkClosed, with all that came before the end in the inbox: what is told here is its end.
+        """
 
     async def close(self, code: int) -> None:
         """Send a Close frame and return when the peer answered or the link ended."""

@@ -94,6 +94,8 @@ class TrioWebsocketEngine:
         try:
             await self._connection.ping()
         except ConnectionClosed as error:
+            # A Close may be here whose answer is yet to be sent, and messages before it in the queue.
+            self._collect()
             raise LinkClosed(self._closed()) from error
 
     async def close(self, code: int) -> None:
