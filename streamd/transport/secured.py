@@ -36,7 +36,7 @@ class Secured(trio.abc.Stream):
         self._unsealed: deque[bytes] = deque()  # is to be sent, and TLS has not taken it yet
         self._sending = trio.Lock()
         self._is_cut_short = False  # what is being sent, until all of it is
-        self._ended = False
+        self._is_closed = self._ended = False
         self._fault: ssl.SSLError | None = None  # behind what was read before it
 
     async def do_handshake(self) -> None:
@@ -111,6 +111,7 @@ class Secured(trio.abc.Stream):
         await self._watch.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
+        self._is_closed = True
         await self._watch.aclose()
 
     def _take_in(self, data: bytes) -> None:
@@ -119,6 +120,8 @@ class Secured(trio.abc.Stream):
 
     def _decrypted(self, most: float) -> bytes:
         """Give what is here, `most` bytes of it."""
+        if self._is_closed:
+            raise trio.ClosedResourceError("this stream was closed")
         pieces: list[bytes] = []
         # After a fault `ssl` is asked no more: it would give another reason.
         while most > 0 and self._fault is None and self._has_sealed():

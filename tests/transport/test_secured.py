@@ -300,6 +300,20 @@ async def test_nothing_is_sent_behind_a_record_that_was_cut_short(
         assert await opened.stream.receive_some() == b"still read"
 
 
+@pytest.mark.parametrize("pours", [True, False])
+async def test_a_stream_that_was_closed_gives_nothing_more(
+    pours: bool, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    async with linked(server_tls, client_tls) as (opened, peer):
+        await peer.stream.send_all(peer.sealed(b"enough", b"of it") + peer.goodbye())
+        assert await opened.stream.receive_some(6) == b"enough"
+        await opened.stream.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await (opened.stream.pour(lambda _: True) if pours else opened.stream.receive_some())
+        with pytest.raises(trio.ClosedResourceError):
+            await opened.stream.send_all(b"anything")
+
+
 async def test_a_server_whose_certificate_is_not_accepted_is_told_so(server_tls: ssl.SSLContext) -> None:
     told: list[str] = []
 
