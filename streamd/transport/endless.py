@@ -17,7 +17,8 @@ from urllib.parse import quote, urlsplit
 import h11
 import trio
 
-from streamd.errors import ProtocolViolation, Transient
+from streamd.errors import ProtocolViolation, Rejected, Transient
+from streamd.transport.faults import certificate_refusal
 from streamd.transport.proxy import place
 from streamd.transport.rounds import Lost
 from streamd.transport.stream import Opened, open_tcp_stream
@@ -209,6 +210,9 @@ async def _asked(opened: Opened, where: str, request: h11.Request) -> tuple[h11.
                     raise Transient(lost)
                 http.receive_data(bytes(data))
     except trio.BrokenResourceError as error:
+        refusal = certificate_refusal(error)
+        if refusal is not None:  # with TLS 1.3 it comes after the handshake
+            raise Rejected(f"{where}: {refusal}") from error
         raise Transient(f"{lost}: {opened.watch.fault or 'connection lost'}") from error
 
 

@@ -20,6 +20,7 @@ from streamd.errors import ConfigError, Rejected, StreamdError, Transient
 from streamd.live import reach
 from streamd.live.reach import Reach
 from streamd.transport import rounds, watched
+from streamd.transport.endless import open_endless
 from streamd.transport.stream import open_tcp_stream
 from streamd.transport.tls import client_context
 from streamd.transport.watched import Watched
@@ -418,8 +419,16 @@ async def test_a_client_certificate_is_shown(serve, wire, authority, asking_tls,
         assert await link.receive() == [b"in"]
 
 
-@pytest.mark.parametrize("engine", ["trio-websocket", "sans-io"])
-async def test_a_client_certificate_that_is_missing_is_rejected(engine, nursery, asking_tls, client_tls):
+@pytest.mark.parametrize(
+    "opened",
+    [
+        lambda place, tls: open_websocket(f"wss://{place}/", engine="trio-websocket", tls=tls),
+        lambda place, tls: open_websocket(f"wss://{place}/", engine="sans-io", tls=tls),
+        lambda place, tls: open_endless("GET", f"https://{place}/", tls=tls),
+    ],
+    ids=["trio-websocket", "sans-io", "endless"],
+)
+async def test_a_client_certificate_that_is_missing_is_rejected(opened, nursery, asking_tls, client_tls):
     # With TLS 1.3 the refusal comes after the handshake, and trio's own server would not send it at all.
     def refuse(listener):
         connection, _ = listener.accept()
@@ -428,9 +437,8 @@ async def test_a_client_certificate_that_is_missing_is_rejected(engine, nursery,
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nursery.start_soon(trio.to_thread.run_sync, refuse, listener)
-        url = f"wss://localhost:{listener.getsockname()[1]}/"
         with pytest.raises(Rejected, match="client certificate"):
-            async with open_websocket(url, engine=engine, tls=client_tls):
+            async with opened(f"localhost:{listener.getsockname()[1]}", client_tls):
                 raise AssertionError("opened")
 
 
