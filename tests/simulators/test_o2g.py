@@ -1034,7 +1034,7 @@ async def test_a_pilot_is_heard_once_it_is_monitored() -> None:
 
 async def test_rti_events_need_a_context_that_was_started_and_tell_changes() -> None:
     async with (
-        simulated(time_scale=50) as client,
+        simulated("no-heartbeat", time_scale=50) as client,
         listening(client, [{"ids": ["*"], "names": ["rti"]}]) as (channel, _),
     ):
         agents = (await client.get("/acd/rti/agents")).json()["agents"]

@@ -136,7 +136,7 @@ async def test_what_comes_while_we_say_goodbye_is_published_or_in_the_gap(
             await running.until_state("live")
             await running.until(lambda: len(numbers(running)) > 30)
         async with bench(config) as again:
-            await again.until_state("live")
+            await again.until(lambda: again.moments().count("connected") == 2)
             gap = again.events("gap.opened")[-1]["data"]
             assert gap["cause"] == "stopped"
             assert lost_before(gap, sent, again) == []
