@@ -389,7 +389,7 @@ async def test_whatever_is_pushed_is_events_or_dead_letters_and_200(tmp_path: Pa
     contents: list[bytes] = []
 
     @given(st.lists(HOSTILE, min_size=1, max_size=4), st.booleans())
-    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, database=None, suppress_health_check=list(HealthCheck))
     def gather(parts: list[bytes], enveloped: bool) -> None:
         contents.append(body(*parts) if enveloped else parts[0])
 
