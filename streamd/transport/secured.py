@@ -176,7 +176,7 @@ class Secured(trio.abc.Stream):
         """Send what TLS has to say, for us or by itself."""
         async with self._sending:
             if self._is_cut_short:
-                raise trio.BrokenResourceError("what was sent last was cut short")
+                raise Lost("what was sent last was cut short")
             while self._outgoing.pending:
                 self._is_cut_short = True
                 await self._watch.send_all(self._outgoing.read())

@@ -136,7 +136,7 @@ class Watched(trio.abc.Stream):
                 self.fault = self.fault or fault_words(error)
         if deadline.cancelled_caught:
             self.fault = f"the peer took no bytes for {self._send_seconds:g} s"
-            raise trio.BrokenResourceError(self.fault)
+            raise Lost(self.fault)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
