@@ -360,13 +360,15 @@ async def test_only_finished_recordings_are_found_unless_live_ones_are_asked_for
 )
 async def test_bounds_are_inclusive_to_the_millisecond(bounds: dict[str, str], is_found: bool) -> None:
     async with simulated(starts_at=NOON) as world:
-        world.simulator.recorded(ended_ago=world.simulator.now().timestamp() - NOON + 1.5)
+        exact = world.simulator.recorded(ended_ago=world.simulator.now().timestamp() - NOON + 1.5)
+        exact.start, exact.end = NOON - 31.5, NOON - 1.5  # some time passes between two looks at the clock
         assert bool(await world.ids(**bounds)) is is_found
 
 
 async def test_bounds_may_be_compared_by_the_second() -> None:
     async with simulated("bounds-by-second", starts_at=NOON) as world:
-        world.simulator.recorded(ended_ago=world.simulator.now().timestamp() - NOON + 1.5)
+        exact = world.simulator.recorded(ended_ago=world.simulator.now().timestamp() - NOON + 1.5)
+        exact.start, exact.end = NOON - 31.5, NOON - 1.5  # some time passes between two looks at the clock
         assert await world.ids(latestEnd="2024-05-01 11:59:58")
         assert await world.ids(earliestEnd="2024-05-01 11:59:58.9")
 
